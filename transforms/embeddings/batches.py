@@ -1,0 +1,167 @@
+"""Pairs of picture and caption in, pairs of vectors out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import dask.dataframe as dd
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms import columns
+from transforms.embeddings.encoders import Model, Vectors
+from transforms.embeddings.model import ModelSpec, dimension, load
+from transforms.embeddings.partitions import distinct, is_null, with_reasons
+from transforms.embeddings.pictures import decode
+
+PAIRS = pa.schema(
+    [
+        columns.SAMPLE_ID,
+        pa.field("text", pa.string()),
+        columns.IMAGE,
+        columns.UNIT,
+    ]
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class EmbeddingRules:
+    """How the work is cut; the vectors do not depend on it beyond their last bits."""
+
+    #: pictures or captions per forward pass; on CPUs larger batches gain nothing and cost memory
+    batch_size: int = 64
+    #: where torch computes: "cpu" or "cuda"
+    device: str = "cpu"
+
+
+class UnreadablePictureError(ValueError):
+    """Bytes that are not a picture that can be decoded."""
+
+
+def embeddings(
+    pairs: dd.DataFrame, spec: ModelSpec, rules: EmbeddingRules = EmbeddingRules()
+) -> dd.DataFrame:
+    """The vectors of each pair's picture and caption under one CLIP model.
+
+    `pairs`: sample_id, text, image (encoded, large_binary), unit. Out: `columns.embeddings_schema`, one row
+    per pair in the order given, float16 and L2-normalised, captions cut to the model's context. Counted per
+    unit: ``drop:no_picture`` (NULL), ``drop:bad_picture`` (cannot be decoded), ``drop:no_text`` (NULL),
+    ``drop:not_finite`` (the model gives NaN, infinity or zero).
+    Raises ModelUnavailable: here for the configuration, in the tasks for the weights.
+    """
+    size = dimension(spec)
+    meta = columns.meta(columns.counted(columns.embeddings_schema(size)))
+    vectors: dd.DataFrame = pairs[PAIRS.names].map_partitions(embed_partition, spec, size, rules, meta=meta)
+    return vectors
+
+
+def embed_partition(
+    frame: pd.DataFrame, spec: ModelSpec, dimension: int, rules: EmbeddingRules = EmbeddingRules()
+) -> pd.DataFrame:
+    """`embeddings` of one pandas partition."""
+    schema = columns.embeddings_schema(dimension)
+    pairs = columns.to_arrow(frame, PAIRS)
+    if not len(pairs):
+        return columns.meta(columns.counted(schema))
+    model = load(spec, rules.device)
+    pictures, readable = _picture_column(pairs["image"], model, rules)
+    texts = _text_column(pairs["text"], readable, model, rules)
+    reason = np.select(
+        [
+            is_null(pairs["image"]),
+            ~readable,
+            is_null(pairs["text"]),
+            ~np.isfinite(pictures).all(axis=1) | ~np.isfinite(texts).all(axis=1),
+        ],
+        ["drop:no_picture", "drop:bad_picture", "drop:no_text", "drop:not_finite"],
+        default="",
+    )
+    kept = reason == ""
+    rows = pa.table(
+        [
+            pairs["sample_id"].filter(pa.array(kept)),
+            _float16_lists(pictures[kept]),
+            _float16_lists(texts[kept]),
+            pairs["unit"].filter(pa.array(kept)),
+        ],
+        schema=schema,
+    )
+    return columns.to_pandas(with_reasons(rows, pairs["unit"], reason))
+
+
+def embed_texts(texts: Sequence[str], spec: ModelSpec, rules: EmbeddingRules = EmbeddingRules()) -> Vectors:
+    """Vectors of `texts`, float32 [n, D], L2-normalised; NaN where the model gives none."""
+    model = load(spec, rules.device)
+    return _in_batches(list(texts), model.encode_texts, model.dimension, rules)
+
+
+def embed_images(
+    pictures: Sequence[bytes], spec: ModelSpec, rules: EmbeddingRules = EmbeddingRules()
+) -> Vectors:
+    """Vectors of encoded pictures, float32 [n, D], L2-normalised; NaN where the model gives none.
+
+    Raises UnreadablePictureError for the first that cannot be decoded.
+    """
+    vectors, readable = _embed_pictures(list(pictures), load(spec, rules.device), rules)
+    if not readable.all():
+        raise UnreadablePictureError(f"picture {int(np.argmin(readable))} cannot be decoded")
+    return vectors
+
+
+def _in_batches(
+    items: Sequence[T], encode: Callable[[Sequence[T]], Vectors], size: int, rules: EmbeddingRules
+) -> Vectors:
+    starts = range(0, len(items), rules.batch_size)
+    parts = [encode(items[start : start + rules.batch_size]) for start in starts]
+    return np.concatenate([np.empty((0, size), np.float32), *parts])
+
+
+def _embed_pictures(
+    pictures: Sequence[bytes], model: Model, rules: EmbeddingRules
+) -> tuple[Vectors, npt.NDArray[np.bool_]]:
+    """Vectors [n, D], and which pictures could be decoded; the others' rows are NaN."""
+    readable = np.zeros(len(pictures), bool)
+
+    def encode(batch: Sequence[int]) -> Vectors:
+        decoded = {place: picture for place in batch if (picture := decode(pictures[place])) is not None}
+        vectors = np.full((len(batch), model.dimension), np.nan, np.float32)
+        if decoded:
+            readable[list(decoded)] = True
+            vectors[np.isin(batch, list(decoded))] = model.encode_pictures(list(decoded.values()))
+        return vectors
+
+    return _in_batches(range(len(pictures)), encode, model.dimension, rules), readable
+
+
+def _picture_column(
+    column: pa.ChunkedArray, model: Model, rules: EmbeddingRules
+) -> tuple[Vectors, npt.NDArray[np.bool_]]:
+    """Vectors [n, D] and readability of a column of pictures, each different picture embedded once."""
+    different, place = distinct(column)
+    vectors, readable = _embed_pictures(different, model, rules)
+    return _rows(vectors, place), np.append(readable, False)[place]
+
+
+def _text_column(
+    column: pa.ChunkedArray, wanted: npt.NDArray[np.bool_], model: Model, rules: EmbeddingRules
+) -> Vectors:
+    """Vectors [n, D] of a column of texts, each different one embedded once; NaN where NULL or not wanted."""
+    different, place = distinct(pc.if_else(pa.array(wanted), column, None))
+    return _rows(_in_batches(different, model.encode_texts, model.dimension, rules), place)
+
+
+def _rows(vectors: Vectors, place: npt.NDArray[np.int64]) -> Vectors:
+    """`vectors` [n, D] laid out by `place`, where n stands for a row of NaN."""
+    return np.append(vectors, np.full((1, vectors.shape[1]), np.nan, np.float32), axis=0)[place]
+
+
+def _float16_lists(vectors: Vectors) -> pa.FixedSizeListArray:
+    flat = pa.array(vectors.astype(np.float16).ravel())
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])

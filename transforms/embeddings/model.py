@@ -1,0 +1,237 @@
+"""Which CLIP model, where its weights are, and loading it.
+
+torch and open_clip are imported when a model is first asked for, not with this module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from dataclasses import asdict, dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from transforms.embeddings.encoders import Model
+
+HUB = "hf-hub:"
+CONFIG_FILE = "open_clip_config.json"
+WEIGHTS_FILE = "open_clip_model.safetensors"
+MERGES_FILE = "bpe.txt.gz"
+
+
+class ModelUnavailable(Exception):  # noqa: N818
+    """The model's configuration, weights or tokenizer are missing or do not fit together."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which CLIP model.
+
+    `name`: the lake's short name for it, part of table and scorer names ("b32").
+    `architecture`: a name of open_clip ("ViT-B-32"), "hf-hub:OWNER/REPOSITORY", or a local folder with
+    `open_clip_config.json`, `open_clip_model.safetensors` (any float type) and, where the tokenizer is not
+    OpenAI's, its BPE merges in `bpe.txt.gz` as `open_clip.SimpleTokenizer` reads them.
+    `pretrained`: with a name of open_clip, the tag of its weights ("openai") or a weights file; else None.
+    """
+
+    name: str
+    architecture: str
+    pretrained: str | None = None
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What decides about this model's vectors, apart from the machine; the same wherever the files lie.
+
+        Reads the weights file to hash it, and fetches it where open_clip would.
+        Raises ModelUnavailable.
+        """
+        config = _config(self)
+        merges = Path(self.architecture) / MERGES_FILE
+        return {
+            "weights_sha256": _sha256(_weights(self)),
+            "merges_sha256": _sha256(merges) if merges.is_file() else None,
+            "model": config,
+            "preprocess": _preprocess(self, config),
+            "context_length": _context_length(config),
+        }
+
+
+#: OpenAI's CLIP (Radford et al. 2021), as LAION used it: B/32 to filter, L/14 for the published embeddings.
+BUILTIN = {
+    "b32": ModelSpec("b32", "ViT-B-32", "openai"),
+    "l14": ModelSpec("l14", "ViT-L-14", "openai"),
+}
+
+
+def load(spec: ModelSpec, device: str = "cpu") -> Model:
+    """The model of `spec` on `device` ("cpu", "cuda"), loaded once per process.
+
+    On a CPU it computes with as many threads as torch takes by default (OMP_NUM_THREADS, else one per core).
+    Raises ModelUnavailable.
+    """
+    with _loading:
+        return _load(spec, device)
+
+
+_loading = threading.Lock()
+
+
+@cache
+def _load(spec: ModelSpec, device: str) -> Model:
+    import torch
+
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelUnavailable(f"model {spec.name}: device {device} is asked for, but torch finds no GPU")
+    network, preprocess, tokenizer = _open(spec)
+    words = getattr(tokenizer, "vocab_size", 0)
+    room = getattr(network, "vocab_size", words)
+    if words > room:
+        raise ModelUnavailable(
+            f"model {spec.name}: the tokenizer has {words} tokens, but the network only {room}; "
+            f"{MERGES_FILE} and vocab_size in {CONFIG_FILE} do not belong together"
+        )
+    return Model(network, preprocess, tokenizer, device, dimension(spec))
+
+
+def _open(spec: ModelSpec) -> tuple[Any, Any, Any]:
+    """open_clip's network, its preprocessing for inference, and its tokenizer."""
+    import open_clip
+    from safetensors import SafetensorError
+
+    config = _config(spec)
+    weights = _weights(spec)
+    folder = Path(spec.architecture)
+    known = open_clip.get_pretrained_cfg(spec.architecture, spec.pretrained or "")
+    source = f"local-dir:{folder}" if _is_folder(spec) else spec.architecture
+    merges = folder / MERGES_FILE
+    try:
+        network, _, preprocess = open_clip.create_model_and_transforms(
+            source,
+            pretrained=spec.pretrained,
+            # open_clip only warns where a tag's weights were trained with the other GELU, as OpenAI's were
+            force_quick_gelu=known.get("quick_gelu", False),
+            pretrained_image=False,
+            pretrained_text=False,
+        )
+        if merges.is_file():
+            tokenizer = open_clip.SimpleTokenizer(str(merges), context_length=_context_length(config))
+        else:
+            tokenizer = open_clip.get_tokenizer(source)
+    except (OSError, RuntimeError, ValueError, SafetensorError, ModuleNotFoundError) as error:
+        raise ModelUnavailable(f"model {spec.name}: {weights} cannot be loaded: {error}") from error
+    return network, preprocess, tokenizer
+
+
+def dimension(spec: ModelSpec) -> int:
+    """Elements of the model's vectors, from its configuration alone. Raises ModelUnavailable."""
+    return int(_config(spec)["embed_dim"])
+
+
+def _is_folder(spec: ModelSpec) -> bool:
+    return (Path(spec.architecture) / CONFIG_FILE).is_file()
+
+
+def _config(spec: ModelSpec) -> dict[str, Any]:
+    """open_clip's `model_cfg` of the model."""
+    import open_clip
+
+    if _is_folder(spec):
+        return dict(_folder_config(spec)["model_cfg"])
+    if spec.architecture.startswith(HUB):
+        try:
+            return dict(open_clip.get_model_config(spec.architecture))
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ModelUnavailable(_fetch_advice(spec, error)) from error
+    config = open_clip.get_model_config(spec.architecture)
+    if config is None:
+        raise ModelUnavailable(
+            f"model {spec.name}: {spec.architecture!r} is neither an architecture of open_clip "
+            f"nor a folder that holds {CONFIG_FILE}"
+        )
+    return dict(config)
+
+
+def _folder_config(spec: ModelSpec) -> dict[str, Any]:
+    path = Path(spec.architecture) / CONFIG_FILE
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if not {"embed_dim", "vision_cfg", "text_cfg"} <= config["model_cfg"].keys():
+            raise ValueError("model_cfg lacks embed_dim, vision_cfg or text_cfg")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelUnavailable(f"model {spec.name}: {path} is not a model configuration: {error}") from error
+    return dict(config)
+
+
+def _context_length(config: dict[str, Any]) -> int:
+    from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
+
+    return int(config["text_cfg"].get("context_length", DEFAULT_CONTEXT_LENGTH))
+
+
+def _preprocess(spec: ModelSpec, config: dict[str, Any]) -> dict[str, Any]:
+    """How pictures become the network's input, as open_clip puts it together."""
+    import open_clip
+    from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+
+    if _is_folder(spec):
+        overlay = _folder_config(spec).get("preprocess_cfg", {})
+    else:
+        overlay = open_clip.get_pretrained_cfg(spec.architecture, spec.pretrained or "")
+    merged = merge_preprocess_dict(asdict(PreprocessCfg()), overlay)
+    size = config["vision_cfg"].get("image_size", merged["size"])
+    return json.loads(json.dumps({**merged, "size": size}))  # type: ignore[no-any-return]
+
+
+def _weights(spec: ModelSpec) -> Path:
+    """The weights file, fetched by open_clip where it knows a source and does not have it yet."""
+    if _is_folder(spec):
+        path = Path(spec.architecture) / WEIGHTS_FILE
+    elif spec.pretrained and Path(spec.pretrained).is_file():
+        path = Path(spec.pretrained)
+    else:
+        path = _fetched_weights(spec)
+    if not path.is_file():
+        raise ModelUnavailable(f"model {spec.name}: there is no weights file {path}")
+    return path
+
+
+def _fetched_weights(spec: ModelSpec) -> Path:
+    import open_clip
+    from open_clip.pretrained import download_pretrained_from_hf
+
+    try:
+        if spec.architecture.startswith(HUB):
+            return Path(download_pretrained_from_hf(spec.architecture.removeprefix(HUB)))
+        known = open_clip.get_pretrained_cfg(spec.architecture, spec.pretrained or "")
+        if not known:
+            tags = ", ".join(open_clip.list_pretrained_tags_by_model(spec.architecture)) or "none"
+            raise ModelUnavailable(
+                f"model {spec.name}: {spec.pretrained!r} is neither a file nor a tag of {spec.architecture}; "
+                f"its tags: {tags}"
+            )
+        return Path(open_clip.download_pretrained(known))
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelUnavailable(_fetch_advice(spec, error)) from error
+
+
+def _fetch_advice(spec: ModelSpec, error: Exception) -> str:
+    return (
+        f"model {spec.name}: the weights of {spec.architecture} {spec.pretrained or ''} are not here and "
+        f"cannot be fetched ({error}). Either fetch them on a machine with network, by "
+        f"open_clip.create_model({spec.architecture!r}, pretrained={spec.pretrained!r}), and copy its "
+        f"Hugging Face cache (HF_HOME, by default ~/.cache/huggingface) here; or give the weights file as "
+        f"`pretrained`; or give as `architecture` a folder with {CONFIG_FILE} and {WEIGHTS_FILE}."
+    )
+
+
+def _sha256(path: Path) -> str:
+    status = path.stat()
+    return _sha256_of(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _sha256_of(path: Path, size: int, changed: int) -> str:
+    """Hashed once per state of the file: `size` and `changed` are there to tell states apart."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

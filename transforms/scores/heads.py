@@ -1,0 +1,89 @@
+"""LAION's small models on CLIP image embeddings: aesthetics, and unsafe pictures (punsafe).
+
+Their weights are in `weights/`, whose README names sources and licences.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from transforms.scores.arrays import array_module
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+#: Keras' epsilon(), the least standard deviation that its Normalization layer divides by
+KERAS_EPSILON = 1e-7
+
+
+def head(name: str, vectors: Any) -> Any:
+    """What the head `name` ("aesthetic_v2_l14", "punsafe_b32") says of each of `vectors`.
+
+    `vectors`: [n, D] float, NumPy or CuPy, L2-normalised image embeddings of the CLIP model that the head was
+    trained on. float32 [n]: an aesthetic rating, some 1 to 10, or the probability that the picture is unsafe;
+    NaN where a vector is not finite. Raises FileNotFoundError for an unknown name.
+    """
+    xp = array_module(vectors)
+    weights = {key: xp.asarray(value) for key, value in _weights(name).items()}
+    vectors = vectors.astype(xp.float32)
+    finite = xp.isfinite(vectors).all(axis=1)
+    x = xp.where(finite[:, None], vectors, 0)
+    detector = "mean" in weights
+    if detector:
+        x = _normalise(_categories(x, weights), weights)
+    depth = sum(key.startswith("kernel") for key in weights)
+    for layer in range(depth):
+        x = x @ weights[f"kernel{layer}"] + weights[f"bias{layer}"]
+        if layer < depth - 1:  # only the detectors have more than one layer
+            x = xp.maximum(x, 0)
+    if detector:
+        x = xp.exp(-xp.logaddexp(0, -x))  # the sigmoid, which neither overflows nor loses small values
+    return xp.where(finite, x[:, 0], xp.nan).astype(xp.float32)
+
+
+def sha256(name: str) -> str:
+    """Of the head's weights file, hex."""
+    return hashlib.sha256(_path(name).read_bytes()).hexdigest()
+
+
+def _path(name: str) -> Path:
+    return WEIGHTS / f"{name}.safetensors"
+
+
+@cache
+def _weights(name: str) -> dict[str, npt.NDArray[Any]]:
+    from safetensors.numpy import load_file
+
+    return dict(load_file(_path(name)))
+
+
+def _categories(x: Any, weights: dict[str, Any]) -> Any:
+    """`x` with each column that AutoKeras took for a category replaced by its category's number.
+
+    AutoKeras printed the value with six decimals and looked the string up among those it had seen in
+    training: 1, 2, … by vocabulary, 0 for a string unseen. A float32 times a million is exact in float64, so
+    rounding it gives the printed digits as a whole number. "-0.000000" is no "0.000000", and was never seen.
+    """
+    xp = array_module(x)
+    x = x.copy()
+    for key, vocabulary in weights.items():
+        if not key.startswith("vocabulary_"):
+            continue
+        column = int(key.removeprefix("vocabulary_"))
+        millionths = xp.rint(x[:, column].astype(xp.float64) * 1e6)
+        order = xp.argsort(vocabulary)
+        sorted_keys = vocabulary[order].astype(xp.float64)
+        place = xp.minimum(xp.searchsorted(sorted_keys, millionths), len(order) - 1)
+        minus_zero = (millionths == 0) & xp.signbit(millionths)
+        seen = (sorted_keys[place] == millionths) & ~minus_zero
+        x[:, column] = xp.where(seen, order[place] + 1, 0)
+    return x
+
+
+def _normalise(x: Any, weights: dict[str, Any]) -> Any:
+    xp = array_module(x)
+    return (x - weights["mean"]) / xp.maximum(xp.sqrt(weights["variance"]), KERAS_EPSILON)

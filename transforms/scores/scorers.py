@@ -98,8 +98,8 @@ def scores(inputs: dd.DataFrame, scorer: Scorer) -> dd.DataFrame:
     """`columns.SCORES` with one row for each row of `inputs`, in their order.
 
     `inputs` has the columns NEEDS[scorer.needs]. A value that cannot be computed is NULL, never NaN or
-    infinite, and counted per unit: ``note:no_embedding``, ``note:no_picture``, ``note:no_text`` where the input
-    is NULL, ``note:not_finite`` or ``note:bad_picture`` where it is no use. Nothing is dropped.
+    infinite, and counted per unit: ``note:no_embedding``, ``note:no_picture``, ``note:no_text`` where the
+    input is NULL, ``note:not_finite`` or ``note:bad_picture`` where it is no use. Nothing is dropped.
     """
     meta = columns.meta(columns.counted(columns.SCORES))
     values: dd.DataFrame = inputs[NEEDS[scorer.needs]].map_partitions(score_partition, scorer, meta=meta)

@@ -1,0 +1,159 @@
+"""One batch through the protocol: claim, write on workers, commit, done.
+
+Between the driver and the workers go only metadata and counts; rows, pictures and vectors are
+written where they are made.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import dask
+import dask.dataframe as dd
+import pandas as pd
+import pyarrow as pa
+from distributed import Client, as_completed
+
+from lakehouse import cluster, faults
+from lakehouse.errors import DamagedError
+from lakehouse.fingerprints import Fingerprint, fingerprint
+from lakehouse.lake import Lake
+from lakehouse.ledger import LEASE, Claim, Result
+from lakehouse.schema import TableSpec
+from lakehouse.tables import DataFile, Writer
+from transforms import columns
+
+Counts = Mapping[tuple[str, str], int]  # (unit, count's name) -> n
+Report = Callable[[int, int, int], None]  # tasks done, tasks in all, rows so far
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a worker puts the rows of one ledger key."""
+
+    key: str
+    spec: TableSpec
+    writer: Writer
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one task brought to one ledger key."""
+
+    key: str
+    files: list[DataFile]
+    rows: int
+    fingerprint: Fingerprint
+    counts: Counts
+
+
+def write_part(frame: pd.DataFrame, targets: Sequence[Target], batch: int, crash: str) -> list[Part]:
+    """Runs on a worker: stores one partition's rows in each target and says what it stored."""
+    faults.point(f"{crash}:worker")
+    counted = frame[columns.COUNT].notnull().to_numpy(bool)
+    counts: Counter[tuple[str, str]] = Counter()
+    notes = frame[counted]
+    for unit, name, n in zip(notes["unit"], notes[columns.COUNT], notes[columns.N], strict=True):
+        counts[str(unit), str(name)] += int(n)
+    rows = frame[~counted]
+    return [_store(rows, target, batch, counts if i == 0 else {}) for i, target in enumerate(targets)]
+
+
+def _store(rows: pd.DataFrame, target: Target, batch: int, counts: Counts) -> Part:
+    schema = target.spec.schema
+    total = Counter(counts)
+    if "image" in schema.names:
+        have = rows["image"].notnull().to_numpy(bool)
+        for unit, n in rows["unit"].value_counts().items():
+            total[str(unit), "in"] += int(n)
+        for unit, n in rows["unit"][~have].value_counts().items():
+            total[str(unit), "drop:not_fetched"] += int(n)
+        rows = rows[have]
+    if not len(rows) or not set(schema.names) - {"batch"} <= set(rows.columns):
+        if len(rows):
+            raise DamagedError(
+                f"{target.key}: a transform made rows without {set(schema.names) - set(rows.columns)}"
+            )
+        return Part(target.key, [], 0, Fingerprint(), total)
+    numbered = rows.assign(batch=pd.array([batch] * len(rows), pd.ArrowDtype(pa.int64())))
+    table = columns.to_arrow(numbered, schema).combine_chunks()
+    files = target.writer.write(table)
+    return Part(target.key, files, len(table), fingerprint(table), total)
+
+
+def run_batch(
+    lake: Lake, client: Client, claim: Claim, frames: Sequence[dd.DataFrame], need: str, report: Report
+) -> None:
+    """Computes `frames` on the cluster, commits what the workers wrote and marks the batch as done."""
+    started = time.monotonic()
+    name = claim.keys[0]
+    targets = [_target(lake, key) for key in claim.keys]
+    tasks = [
+        dask.delayed(write_part)(part, targets, claim.batch, name)
+        for frame in frames
+        for part in frame.to_delayed()
+    ]
+    parts = _compute(lake, client, claim, tasks, need, report)
+    faults.point(f"{name}:written")
+    lake.ledger.renew(claim)
+    results = {}
+    for key in claim.keys:
+        results[key] = _commit(lake, claim, key, [p for p in parts if p.key == key])
+        faults.point(f"{key}:committed")
+    lake.ledger.finish(claim, results, time.monotonic() - started, json.dumps({"tasks": len(tasks)}))
+    faults.point(f"{name}:done")
+
+
+def _target(lake: Lake, key: str) -> Target:
+    table = lake.table(key)
+    return Target(key, table.spec, table.writer(key.partition("/")[2] or None))
+
+
+def _compute(
+    lake: Lake, client: Client, claim: Claim, tasks: Sequence[object], need: str, report: Report
+) -> list[Part]:
+    """Waits for the tasks, renewing the claim's lease; a failed task raises here what it raised there."""
+    futures = client.compute(tasks, resources=cluster.resources(client, need))
+    renewed = time.monotonic()
+    parts: list[Part] = []
+    rows = 0
+    try:
+        for count, (_, result) in enumerate(as_completed(futures, with_results=True), 1):
+            parts += result
+            rows += result[0].rows
+            report(count, len(futures), rows)
+            if time.monotonic() - renewed > LEASE.total_seconds() / 3:
+                lake.ledger.renew(claim)
+                renewed = time.monotonic()
+    finally:
+        client.cancel(futures)
+    return parts
+
+
+def _commit(lake: Lake, claim: Claim, key: str, parts: Sequence[Part]) -> Result:
+    counts: Counter[tuple[str, str]] = Counter()
+    total = Fingerprint()
+    for part in parts:
+        counts.update(part.counts)
+        total += part.fingerprint
+    files = sorted((f for part in parts for f in part.files), key=lambda f: f.path)
+    lineage = {"key": key, "batch": claim.batch, "claim": claim.token, "works": list(claim.works)}
+    version = lake.table(key).commit(files, lineage)
+    rows = sum(part.rows for part in parts)
+    return Result(rows, sum(f.bytes for f in files), counts, files, total, version)
+
+
+def recover(lake: Lake, claim: Claim) -> None:
+    """Deletes what an earlier try of the batch left in the tables."""
+    for key in claim.keys:
+        part = key.partition("/")[2]
+        table = lake.table(key)
+        where = f"batch = {claim.batch}"
+        if part:
+            quoted = part.replace("'", "''")
+            where += f" and {table.spec.partition_by} = '{quoted}'"
+        table.delete(where)

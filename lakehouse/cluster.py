@@ -1,0 +1,86 @@
+"""One Dask client: local CPUs, local GPUs, or a scheduler that exists already."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dask
+from distributed import Client, LocalCluster, Nanny
+from distributed.comm.core import CommClosedError
+
+from lakehouse import settings
+from lakehouse.errors import StorageError, UsageError
+
+CONNECT_SECONDS = 10  # to reach a scheduler before giving up
+NEEDS = ("cpu", "io", "gpu")  # what a stage can ask of a worker: Dask resources of that name
+
+_CONFIG = {
+    # Strings stay what the Arrow schema says
+    "dataframe.convert-string": False,
+    # A worker that a picture or a model kills is replaced; a task that kills three is given up
+    "distributed.scheduler.allowed-failures": 3,
+    "distributed.worker.multiprocessing-method": "spawn",
+}
+
+
+@contextmanager
+def connect(cluster: settings.Cluster) -> Iterator[Client]:
+    """A client of the cluster that the settings describe; what was started here is stopped again."""
+    with dask.config.set(_CONFIG):
+        if cluster.scheduler:
+            with _remote(cluster.scheduler) as client:
+                yield client
+            return
+        with _local(cluster) as local, Client(local) as client:
+            yield client
+
+
+def _remote(address: str) -> Client:
+    try:
+        return Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, CommClosedError, ValueError) as error:
+        raise UsageError(f"no Dask scheduler answers at {address}: {error}") from error
+
+
+def _local(cluster: settings.Cluster) -> LocalCluster:
+    workers = cluster.workers or dask.system.CPU_COUNT
+    here = {"cpu": 1, "io": 1}
+    quiet = logging.ERROR
+    if not cluster.gpus:
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=cluster.memory,
+            resources=here,
+            dashboard_address=":0",
+            silence_logs=quiet,
+        )
+    try:
+        from dask_cuda import LocalCUDACluster
+    except ImportError as error:
+        raise UsageError("GPUs are asked for, but dask-cuda is missing: install pairlake[gpu]") from error
+    try:
+        local = LocalCUDACluster(
+            resources={"gpu": 1},
+            rmm_allocator_external_lib_list=["torch", "cupy"],
+            dashboard_address=":0",
+            silence_logs=quiet,
+        )
+    except (RuntimeError, OSError) as error:
+        raise StorageError(f"no GPU can be used here: {error}") from error
+    options = {"nthreads": 1, "resources": here, "memory_limit": cluster.memory, "silence_logs": quiet}
+    for number in range(workers):
+        local.worker_spec[f"cpu-{number}"] = {"cls": Nanny, "options": options}
+    local.scale(len(local.worker_spec))
+    return local
+
+
+def resources(client: Client, need: str) -> dict[str, float] | None:
+    """The Dask resource that serves `need`: its own where a worker has it, else a CPU's, else any."""
+    offered = {name for worker in client.scheduler_info()["workers"].values() for name in worker["resources"]}
+    for name in (need, "cpu"):
+        if name in offered:
+            return {name: 1}
+    return None

@@ -1,0 +1,123 @@
+"""A lake: a root URI and what is in it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import dask.dataframe as dd
+
+from lakehouse import schema, settings
+from lakehouse.errors import UsageError
+from lakehouse.ledger import Ledger, Pins
+from lakehouse.tables import Range, Table, open_table
+from transforms.embeddings.model import dimension
+
+_TEMPLATE = """\
+# A Pairlake lake. Every key is explained in docs/operations.md; what is not set has its default.
+[lake]
+schema = {schema}
+
+[network]
+# Before you crawl the open web, say who you are and where complaints reach you:
+# user_agent = "Yourname/1.0 (+https://your.example/contact)"
+
+[models.b32]
+
+[batches]
+# units = 4
+"""
+
+
+class Lake:
+    """The tables, ledger and settings of one lake. Opening is cheap and reads no data."""
+
+    def __init__(self, told: settings.Settings) -> None:
+        self.settings = told
+        self.storage = told.storage
+        self.ledger = Ledger(told.storage)
+
+    def __repr__(self) -> str:
+        return f"Lake({self.storage.root!r})"
+
+    @cached_property
+    def specs(self) -> dict[str, schema.TableSpec]:
+        """The lake's tables by name: the fixed ones and one of embeddings per model."""
+        found = dict(schema.FIXED)
+        for model in self.settings.models:
+            spec = schema.embeddings(model.name, dimension(model))
+            found[spec.name] = spec
+        return found
+
+    def table(self, key: str) -> Table:
+        """The table behind a ledger key: `scores/similarity_b32` is in `scores`."""
+        name = key.partition("/")[0]
+        if name not in self.specs:
+            raise UsageError(f"no table {name!r}; there are {', '.join(sorted(self.specs))}")
+        return open_table(self.storage, self.specs[name])
+
+    def pins(self, building: bool = False) -> Pins:
+        """The batches that exist at head."""
+        return self.ledger.pins(building)
+
+    def read(
+        self,
+        key: str,
+        batches: Sequence[tuple[int, int]],
+        columns: Sequence[str] | None = None,
+        rows: int | None = None,
+    ) -> dd.DataFrame:
+        """Rows of `key` in ranges of `batches` as a Dask DataFrame, about `rows` rows a partition."""
+        part = key.partition("/")[2] or None
+        ranges = [Range(low, high, part) for low, high in batches]
+        return self.table(key).read(ranges, columns, rows, self._elsewhere(key, batches))
+
+    def _elsewhere(self, key: str, batches: Sequence[tuple[int, int]]) -> frozenset[str]:
+        """Data files that, by the ledger, belong to none of `batches`: reading can skip them."""
+        return frozenset(
+            file["path"]
+            for event in self.ledger.done(key)
+            if not any(low <= event["batch"] <= high for low, high in batches)
+            for file in event["files"]
+        )
+
+
+def open_lake(root: str | None = None) -> Lake:
+    """The lake at `root` (else LAKE_ROOT, else ./lake). Raises NoLakeError where there is none."""
+    return Lake(settings.load(settings.storage_at(root)))
+
+
+def init(root: str | None, text: str | None = None) -> Lake:
+    """Makes an empty lake with its lake.toml (`text`, else a commented template)."""
+    storage = settings.storage_at(root)
+    if storage.is_local:
+        try:
+            Path(storage.root).mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError, PermissionError) as error:
+            raise UsageError(
+                f"cannot make a folder at {storage.root}: {os.strerror(error.errno or 0)}"
+            ) from error
+    if storage.exists(settings.FILE):
+        raise UsageError(f"there is a lake at {storage.root} already")
+    storage.write(settings.FILE, (text or _TEMPLATE.format(schema=schema.SCHEMA_VERSION)).encode())
+    lake = open_lake(storage.root)
+    lake.ledger.create()
+    return lake
+
+
+def batches_of(works: Sequence[str]) -> dict[str, list[int]]:
+    """Works such as `candidates:7` as {key: batches}."""
+    found: dict[str, list[int]] = {}
+    for work in works:
+        key, _, number = work.rpartition(":")
+        found.setdefault(key, []).append(int(re.sub(r"\D.*", "", number)))
+    return found
+
+
+def ranges(batches: Sequence[int]) -> list[tuple[int, int]]:
+    """Single batches as ranges, for `Lake.read`."""
+    return [(batch, batch) for batch in sorted(set(batches))]

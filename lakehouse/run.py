@@ -1,0 +1,173 @@
+"""What is to do, and doing it: plan, run, rebuild."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from distributed import Client
+
+from lakehouse.batch import recover, run_batch
+from lakehouse.errors import ConflictError, LakeError, RulesChangedError
+from lakehouse.lake import Lake
+from lakehouse.stages import ALL, Options, Stage, chosen, downstream
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a stage has yet to do."""
+
+    stage: Stage
+    works: tuple[str, ...]
+    done: int
+    stale: tuple[str, ...] = ()  # why its rows are out of date: the rules that changed
+    rows: int | None = None  # rows of input, where the ledger knows them
+    seconds: float | None = None  # to expect, at the rate of earlier batches
+    bytes: int | None = None
+
+    @property
+    def fresh(self) -> bool:
+        """Nothing to do."""
+        return not self.works and not self.stale
+
+
+@dataclass
+class Progress:
+    """What a run tells while it runs; the command line draws it."""
+
+    start: Callable[[Plan, int], None] = field(default=lambda plan, batches: None)
+    step: Callable[[int, int, int], None] = field(default=lambda done, total, rows: None)
+    batch: Callable[[Stage, int], None] = field(default=lambda stage, works: None)
+    end: Callable[[Stage], None] = field(default=lambda stage: None)
+
+
+def plan(lake: Lake, stage: Stage, options: Options | None = None) -> Plan:
+    """Compares the stage's driving input with what the ledger has as done. Reads the ledger alone."""
+    selection = _selection(options or Options())
+    generation = lake.ledger.generations().get(stage.name, (0, 0))[1]
+    history = [e for e in lake.ledger.done(stage.name) if e["generation"] == generation]
+    finished = {work for e in history if e["selection"] == selection for work in e["units"]}
+    available = _available(lake, stage)
+    works = tuple(work for work in available if work not in finished)
+    if options is not None and options.retry and stage.kind == "downloads":
+        number = max((e["batch"] for e in history), default=0) + 1
+        works = (f"retry-{'-'.join(options.retry)}:{number}",)
+    inputs = {e["batch"]: e["rows"] for e in lake.ledger.done(stage.source)}
+    rows = sum(inputs.get(int(w.rpartition(":")[2]), 0) for w in works if w.startswith(f"{stage.source}:"))
+    spent = sum(e["seconds"] for e in history)
+    seen = sum(inputs.get(int(w.rpartition(":")[2]), 0) for e in history for w in e["units"] if ":" in w)
+    share = rows / seen if seen else None
+    return Plan(
+        stage,
+        works,
+        len(finished & set(available)),
+        _changed(lake, stage, generation) if history else (),
+        rows if stage.source != "sources" else None,
+        spent * share if share is not None else None,
+        int(sum(e["bytes"] for e in history) * share) if share is not None else None,
+    )
+
+
+def _selection(options: Options) -> str:
+    return f"view:{options.view}" if options.view else ALL
+
+
+def _available(lake: Lake, stage: Stage) -> list[str]:
+    if stage.source == "sources":
+        return [source.unit for source in lake.ledger.sources()]
+    pin = lake.pins(building=True).get(stage.source)
+    return [f"{stage.source}:{batch}" for batch in range(pin[0], pin[1] + 1)] if pin else []
+
+
+def _changed(lake: Lake, stage: Stage, generation: int) -> tuple[str, ...]:
+    """The rules that are not what the generation's rows were made with."""
+    claims = [
+        e
+        for e in lake.ledger.events()
+        if e["key"] == stage.name and e["event"] == "claim" and e["generation"] == generation
+    ]
+    made = max(claims, key=lambda e: (e["batch"], e["attempt"]))
+    if made["fingerprint"] == stage.fingerprint():
+        return ()
+    before, now = json.loads(made["details"]), json.loads(_rules(stage))
+    names = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+    return tuple(f"{name}: {before.get(name)!r} -> {now.get(name)!r}" for name in names)
+
+
+def _rules(stage: Stage) -> str:
+    return json.dumps(stage.rules(), sort_keys=True, default=str)
+
+
+def run(
+    lake: Lake,
+    client: Client,
+    stages: Sequence[Stage],
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Does what `stages` have not done, upstream first; returns the number of batches committed.
+
+    Each batch is committed as it finishes, so that an interrupted run goes on where it was. Raises
+    RulesChangedError where rows of other rules are there: `rebuild` makes them anew.
+    """
+    options, progress = options or Options(), progress or Progress()
+    committed = 0
+    for stage in stages:
+        todo = plan(lake, stage, options)
+        if todo.stale:
+            raise RulesChangedError(
+                f"{stage.name}: its rules changed since its rows were made ({'; '.join(todo.stale)}): "
+                f"`lake rebuild {stage.kind}` makes them anew; or put the settings back"
+            )
+        groups = _groups(lake, todo)
+        progress.start(todo, len(groups))
+        for works in groups:
+            _run_one(lake, client, stage, works, options, progress)
+            progress.batch(stage, len(works))
+            committed += 1
+        progress.end(stage)
+    return committed
+
+
+def _groups(lake: Lake, todo: Plan) -> list[tuple[str, ...]]:
+    """Works in their order, cut into batches: several crawl files, or one batch of a table."""
+    size = lake.settings.batches.units if todo.stage.source == "sources" else 1
+    return [todo.works[i : i + size] for i in range(0, len(todo.works), size)]
+
+
+def _run_one(
+    lake: Lake, client: Client, stage: Stage, works: Sequence[str], options: Options, progress: Progress
+) -> None:
+    claim = lake.ledger.claim(stage.keys, works, stage.fingerprint(), _selection(options), _rules(stage))
+    try:
+        if claim.takeover:
+            recover(lake, claim)
+        frames = stage.build(lake, works, options)
+        run_batch(lake, client, claim, frames, stage.needs, progress.step)
+    except ConflictError:
+        raise  # the batch is somebody else's now
+    except BaseException:
+        # Ctrl-C included: the next run must not have to wait for a lease
+        with suppress(LakeError):
+            recover(lake, claim)
+            lake.ledger.abandon(claim)
+        raise
+
+
+def rebuild(
+    lake: Lake,
+    client: Client,
+    names: Sequence[str],
+    options: Options | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """A new generation of the stages and of what depends on them; readers change over at the end."""
+    affected: dict[str, Stage] = {}
+    for stage in chosen(lake, names):
+        affected.update({s.name: s for s in downstream(lake, stage)})
+    lake.ledger.rebuild([key for stage in affected.values() for key in stage.keys])
+    committed = run(lake, client, list(affected.values()), options, progress)
+    lake.ledger.switch()
+    return committed

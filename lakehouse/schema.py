@@ -1,0 +1,104 @@
+"""The tables of a lake: name, format, key, Arrow schema.
+
+The columns that a transform makes are defined in `transforms.columns`, each with its kind and one
+line on it; here they become tables, and every table gets `batch`. Delta holds what SQL reads, Lance
+holds payloads: pictures and vectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+from transforms import columns
+
+SCHEMA_VERSION = 1
+
+BATCH = columns.column(
+    "batch", pa.int64(), "observation", "the ledger's batch that wrote the row", nullable=False
+)
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table of the lake."""
+
+    name: str
+    format: Literal["delta", "lance"]
+    key: tuple[str, ...]
+    schema: pa.Schema
+    partition_by: str | None = None
+
+
+def _spec(
+    name: str,
+    form: Literal["delta", "lance"],
+    key: tuple[str, ...],
+    schema: pa.Schema,
+    partition_by: str | None = None,
+) -> TableSpec:
+    return TableSpec(name, form, key, schema.append(BATCH), partition_by)
+
+
+FIXED = {
+    spec.name: spec
+    for spec in (
+        _spec("candidates", "delta", ("sample_id",), columns.CANDIDATES),
+        _spec("downloads", "delta", ("url_id", "attempt"), columns.DOWNLOADS),
+        _spec("images", "lance", ("url_id",), columns.IMAGES),
+        _spec("scores", "delta", ("sample_id", "scorer"), columns.SCORES, partition_by="scorer"),
+        _spec("duplicates", "delta", ("sample_id", "method"), columns.DUPLICATES, partition_by="method"),
+    )
+}
+
+
+def embeddings(model: str, dimension: int) -> TableSpec:
+    """The table of one model's vectors, `dimension` elements each."""
+    return _spec(f"embeddings_{model}", "lance", ("sample_id",), columns.embeddings_schema(dimension))
+
+
+COUNTS = pa.list_(pa.struct([("unit", pa.string()), ("name", pa.string()), ("n", pa.int64())]))
+FILES = pa.list_(pa.struct([("path", pa.string()), ("sha256", pa.string()), ("bytes", pa.int64())]))
+
+# One row per event. A `key` is what has batches of its own: a table's name, or for a partition of a
+# partitioned table the name with the partition's value behind a slash: scores/similarity_b32.
+LEDGER = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("batch", pa.int64(), nullable=False),
+        pa.field("event", pa.string(), nullable=False),
+        pa.field("generation", pa.int64()),
+        pa.field("units", pa.list_(pa.string())),
+        pa.field("fingerprint", pa.string()),
+        pa.field("selection", pa.string()),
+        pa.field("owner", pa.string()),
+        pa.field("token", pa.string()),
+        pa.field("attempt", pa.int64()),
+        pa.field("lease_until", pa.timestamp("us", tz="UTC")),
+        pa.field("rows", pa.int64()),
+        pa.field("bytes", pa.int64()),
+        pa.field("seconds", pa.float64()),
+        pa.field("counts", COUNTS),
+        pa.field("files", FILES),
+        pa.field("whole", pa.string()),
+        pa.field("content", pa.string()),
+        pa.field("version", pa.int64()),
+        pa.field("details", pa.string()),
+        pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
+    ]
+)
+
+RELEASES = pa.schema(
+    [
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("pins", pa.string(), nullable=False),
+        pa.field("views", pa.string(), nullable=False),
+        pa.field("counts", pa.string(), nullable=False),
+        pa.field("fingerprints", pa.string(), nullable=False),
+        pa.field("package", pa.string(), nullable=False),
+        pa.field("note", pa.string()),
+        pa.field("at", pa.timestamp("us", tz="UTC"), nullable=False),
+    ]
+)

@@ -1,0 +1,275 @@
+"""The stages as data: what drives each, what it makes, and its fingerprint.
+
+    sources ─> candidates ─> downloads + images ─> embeddings_MODEL ─> scores/SCORER
+                        └──────────────────────────────────────────────^ (texts; pictures)
+
+A stage's *works* are the pieces of its driving input: units of the sources, or batches of a table
+(`candidates:7`). What the ledger does not have as done for (stage, fingerprint, selection) is new.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dask.dataframe as dd
+import pandas as pd
+import pyarrow as pa
+
+from lakehouse import pairs
+from lakehouse.errors import UsageError
+from lakehouse.lake import Lake, batches_of, ranges
+from lakehouse.ledger import Source
+from transforms import candidates as extraction
+from transforms import columns, downloads, embeddings, joins, scores
+from transforms.embeddings.model import ModelSpec
+from transforms.scores import Scorer
+
+ALL = "all"  # the selection that leaves nothing out
+KINDS = ("candidates", "downloads", "embeddings", "scores")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run asks for beyond the settings; none of it decides about a row's content."""
+
+    replay: bool = False
+    retry: tuple[str, ...] = ()
+    view: str | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One node of the DAG."""
+
+    name: str
+    kind: str
+    keys: tuple[str, ...]  # ledger keys that a batch writes; the first names the stage in the ledger
+    source: str  # ledger key whose batches are its works, or "sources"
+    needs: str  # cpu, io or gpu
+    rules: Callable[[], Mapping[str, Any]]  # what decides about its rows; may hash a model's weights
+    build: Callable[[Lake, Sequence[str], Options], list[dd.DataFrame]]
+
+    def fingerprint(self) -> str:
+        """16 hex digits over the rules: parameters, models by their weights, not the code's commit."""
+        text = json.dumps(self.rules(), sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def stages(lake: Lake) -> list[Stage]:
+    """The DAG of this lake, upstream first."""
+    models = lake.settings.models
+    made = [_candidates(lake), _downloads(lake), *[_embeddings(model) for model in models]]
+    return [*made, *[_scores(scorer) for scorer in scorers(lake)]]
+
+
+def scorers(lake: Lake) -> list[Scorer]:
+    """The scorers that the settings choose; all that fit the models where they choose none."""
+    fitting = {s.name: s for s in scores.default_scorers(lake.settings.models)}
+    unknown = [name for name in lake.settings.scorers if name not in fitting]
+    if unknown:
+        raise UsageError(f"no scorer {unknown[0]!r} fits this lake's models; there are {', '.join(fitting)}")
+    return [fitting[name] for name in lake.settings.scorers or fitting]
+
+
+def chosen(lake: Lake, names: Sequence[str], model: str | None = None) -> list[Stage]:
+    """The stages that `names` (kinds or full names; none means all) and `model` ask for."""
+    found = stages(lake)
+    for name in names:
+        if not any(name in (stage.kind, stage.name) for stage in found):
+            raise UsageError(
+                f"no stage {name!r}; there are {', '.join(KINDS)}, or by name {', '.join(s.name for s in found)}"
+            )
+    if model is not None and model not in [m.name for m in lake.settings.models]:
+        have = ", ".join(m.name for m in lake.settings.models)
+        raise UsageError(f"no model {model!r} in lake.toml; there are {have}")
+    kept = [s for s in found if not names or s.kind in names or s.name in names]
+    return [s for s in kept if model is None or s.kind != "embeddings" or s.name == f"embeddings_{model}"]
+
+
+def downstream(lake: Lake, stage: Stage) -> list[Stage]:
+    """`stage` and all that is made from what it makes."""
+    found = [stage]
+    for other in stages(lake):
+        if any(other.source in upper.keys for upper in found):
+            found.append(other)
+    return found
+
+
+# ---------------------------------------------------------------------- candidates
+
+
+def _candidates(lake: Lake) -> Stage:
+    return Stage(
+        "candidates",
+        "candidates",
+        ("candidates",),
+        "sources",
+        "cpu",
+        lambda: dataclasses.asdict(lake.settings.candidates),
+        _build_candidates,
+    )
+
+
+def _build_candidates(lake: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
+    by_unit = {source.unit: source for source in lake.ledger.sources()}
+    units = _unit_frame([by_unit[work] for work in works])
+    rows = extraction.candidates(units, lake.settings.candidates, lake.storage.options)
+    pin = lake.pins(building=True).get("candidates")
+    known = lake.read("candidates", [pin], ["sample_id"]) if pin else None
+    return [extraction.first_seen(rows, known)]
+
+
+UNITS = pa.schema(
+    [
+        ("unit", pa.string()),
+        ("path", pa.string()),
+        ("kind", pa.string()),
+        ("order", pa.int64()),
+        ("start", pa.int64()),
+        ("stop", pa.int64()),
+    ]
+)
+
+
+def _unit_frame(sources: Sequence[Source]) -> dd.DataFrame:
+    """One row and one partition per unit."""
+    tables = [pa.Table.from_pylist([vars(source)], schema=UNITS) for source in sources]
+    return dd.from_map(columns.to_pandas, tables, meta=columns.meta(UNITS))
+
+
+# ---------------------------------------------------------------------- downloads
+
+
+def _downloads(lake: Lake) -> Stage:
+    return Stage(
+        "downloads",
+        "downloads",
+        ("downloads", "images"),
+        "candidates",
+        "io",
+        lambda: dataclasses.asdict(lake.settings.downloads),
+        _build_downloads,
+    )
+
+
+def _build_downloads(lake: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
+    if options.retry:
+        urls, counts = _failed(lake, options.retry), []
+    else:
+        urls, counts = _unfetched(lake, batches_of(works)["candidates"])
+    if not options.replay:
+        return [downloads.downloads(urls, lake.settings.downloads, lake.settings.network), *counts]
+    archives = [s.path for s in lake.ledger.sources() if s.kind == "warc"]
+    if not archives:
+        raise UsageError(
+            "--replay takes pictures from WARC files, but none is registered: `lake add --warc FILE`"
+        )
+    fetched = downloads.replay(urls, archives, lake.settings.downloads, lake.storage.options)
+    return [fetched, *counts]
+
+
+URLS = pa.schema(
+    [
+        columns.URL_ID,
+        columns.CANDIDATES.field("url"),
+        columns.UNIT,
+        columns.DOWNLOADS.field("attempt"),
+        columns.CANDIDATES.field("position"),
+    ]
+)
+
+
+def _unfetched(lake: Lake, batches: Sequence[int]) -> tuple[dd.DataFrame, list[dd.DataFrame]]:
+    """One row per URL of these candidates that has never been asked for, and the counts of the rest."""
+    order = {source.unit: source.order for source in lake.ledger.sources()}
+    rows = lake.read(
+        "candidates", ranges(batches), ["url_id", "url", "unit", "position"], lake.settings.batches.rows
+    )
+    if rows.npartitions > 1:
+        rows = rows.shuffle("url_id", npartitions=rows.npartitions)
+    meta = columns.meta(columns.counted(URLS))
+    distinct = rows.map_partitions(first_of_url, order, meta=meta, enforce_metadata=False)
+    pin = lake.pins(building=True).get("downloads")
+    if pin:
+        known = lake.read("downloads", [pin], ["url_id"])
+        distinct = joins.without(distinct, known, "url_id", "drop:fetched_before")
+    counts = distinct[distinct[columns.COUNT].notnull()].map_partitions(
+        _with_in, meta=meta, enforce_metadata=False
+    )
+    return distinct[distinct[columns.COUNT].isnull()][URLS.names], [counts]
+
+
+def first_of_url(part: pd.DataFrame, order: Mapping[str, int]) -> pd.DataFrame:
+    """One row per URL, the first seen in crawl order, with attempt 1; the others counted per unit."""
+    place = part["unit"].map(order)
+    part = part.assign(_order=place).sort_values(["_order", "position"], kind="stable")
+    again = part.duplicated("url_id").to_numpy(bool)
+    kept = pa.Table.from_pandas(part[~again].assign(attempt=1)[URLS.names], schema=URLS, preserve_index=False)
+    counts = part[again].groupby("unit", sort=False).size()
+    tables = [columns.with_counts(kept, "", {})]
+    tables += [columns.count_rows(URLS, str(unit), {"drop:same_url": int(n)}) for unit, n in counts.items()]
+    return columns.to_pandas(pa.concat_tables(tables))
+
+
+def _with_in(part: pd.DataFrame) -> pd.DataFrame:
+    """Each dropped row came in as well: the download itself counts only what it was given."""
+    return pd.concat([part, part.assign(**{columns.COUNT: "in"})], ignore_index=True).astype(part.dtypes)
+
+
+def _failed(lake: Lake, statuses: Sequence[str]) -> dd.DataFrame:
+    """The URLs whose newest attempt ended in one of `statuses`, with the number of the next attempt."""
+    pin = lake.pins(building=True).get("downloads")
+    if not pin:
+        raise UsageError(
+            "nothing has been downloaded yet, so there is nothing to retry: `lake run downloads`"
+        )
+    rows = lake.read(
+        "downloads", [pin], ["url_id", "url", "unit", "attempt", "status"], lake.settings.batches.rows
+    )
+    rows = rows.shuffle("url_id", npartitions=rows.npartitions) if rows.npartitions > 1 else rows
+    schema = pa.schema([f for f in URLS if f.name != "position"])
+    return rows.map_partitions(
+        _next_attempt, set(statuses), meta=columns.meta(schema), enforce_metadata=False
+    )
+
+
+def _next_attempt(part: pd.DataFrame, statuses: set[str]) -> pd.DataFrame:
+    newest = part.sort_values("attempt", kind="stable").drop_duplicates("url_id", keep="last")
+    chosen = newest[newest["status"].isin(statuses)]
+    return chosen.assign(attempt=chosen["attempt"] + 1)[["url_id", "url", "unit", "attempt"]].astype(
+        {"attempt": part["attempt"].dtype}
+    )
+
+
+# ---------------------------------------------------------------------- embeddings and scores
+
+
+def _embeddings(model: ModelSpec) -> Stage:
+    key = f"embeddings_{model.name}"
+
+    def build(lake: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
+        return [embeddings.embeddings(pairs.pairs(lake, works), model)]
+
+    return Stage(key, "embeddings", (key,), "downloads", "gpu", model.fingerprint, build)
+
+
+def _scores(scorer: Scorer) -> Stage:
+    key = f"scores/{scorer.name}"
+    source = {"vectors": f"embeddings_{scorer.model}", "pictures": "downloads", "texts": "candidates"}
+    needs = "gpu" if scorer.needs == "vectors" else "cpu"
+
+    def build(lake: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
+        if scorer.needs == "pictures":
+            inputs = pairs.pairs(lake, works)
+        else:
+            batches = ranges(batches_of(works)[source[scorer.needs]])
+            names = scores.NEEDS[scorer.needs]
+            inputs = lake.read(source[scorer.needs], batches, names, lake.settings.batches.rows)
+        return [scores.scores(inputs, scorer)]
+
+    return Stage(key, "scores", (key,), source[scorer.needs], needs, scorer.fingerprint, build)

@@ -1,0 +1,16 @@
+"""The tables of a lake, one format behind each, one protocol in front of both."""
+
+from __future__ import annotations
+
+from lakehouse.schema import TableSpec
+from lakehouse.storage import Storage
+from lakehouse.tables.base import DataFile, Range, Table, Version, Writer
+from lakehouse.tables.delta import DeltaFormat
+from lakehouse.tables.lance import LanceFormat
+
+__all__ = ["DataFile", "Range", "Table", "Version", "Writer", "open_table"]
+
+
+def open_table(storage: Storage, spec: TableSpec) -> Table:
+    """The table that `spec` describes under the root of `storage`; it need not exist yet."""
+    return DeltaFormat(storage, spec) if spec.format == "delta" else LanceFormat(storage, spec)

@@ -1,0 +1,121 @@
+"""What a versioned table can do, whatever its format.
+
+Tables are append-only and every row carries the `batch` that wrote it. Readers never ask for "the
+table": they ask for ranges of batches, and the ledger says which exist. Writing has two phases:
+workers write data files that nobody can see, and the driver makes one native commit of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import dask.dataframe as dd
+import pyarrow as pa
+
+from lakehouse.schema import TableSpec
+
+
+@dataclass(frozen=True)
+class Range:
+    """Rows of batches `low` to `high`, both included; of one partition, or of all where `part` is None."""
+
+    low: int
+    high: int
+    part: str | None = None
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A data file that a worker wrote: all that the driver needs in order to commit it."""
+
+    path: str  # relative to the lake's root
+    rows: int
+    bytes: int
+    sha256: str
+    native: str  # what the format's commit takes, as JSON
+
+
+@dataclass(frozen=True)
+class Version:
+    """One native version of a table."""
+
+    version: int
+    timestamp: str
+    operation: str
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Writer(Protocol):
+    """Writes data files from a worker; picklable."""
+
+    def write(self, rows: pa.Table) -> list[DataFile]:
+        """Stores `rows` (the table's schema, `batch` included) where no reader sees them yet."""
+
+
+class Table(Protocol):
+    """One versioned table."""
+
+    spec: TableSpec
+
+    def writer(self, part: str | None = None) -> Writer:
+        """What workers write with; `part` is the partition's value in a partitioned table."""
+
+    def commit(self, files: Sequence[DataFile], lineage: Mapping[str, Any]) -> int:
+        """Makes `files` part of the table in one native commit and returns its version."""
+
+    def read(
+        self,
+        ranges: Sequence[Range],
+        columns: Sequence[str] | None = None,
+        rows: int | None = None,
+        skip: frozenset[str] = frozenset(),
+    ) -> dd.DataFrame:
+        """The rows of `ranges` as a Dask DataFrame with Arrow dtypes, about `rows` rows a partition.
+
+        Files named in `skip` are not opened: the caller knows that none of their rows are wanted.
+        """
+
+    def arrow(self, ranges: Sequence[Range], columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of `ranges` in the memory of this process."""
+
+    def dataset(self, version: int | None = None) -> Any:
+        """What DuckDB and Arrow can scan: the table at its newest or another native version."""
+
+    def delete(self, predicate: str) -> int:
+        """Takes the rows out that satisfy the SQL `predicate`; returns the number of rows."""
+
+    def compact(self) -> int:
+        """Rewrites small files into larger ones; returns the version."""
+
+    def version(self) -> int | None:
+        """The newest native version, or None where the table has never been written."""
+
+    def history(self) -> list[Version]:
+        """Native versions, newest first, with the lineage that each commit carries."""
+
+
+def predicate(ranges: Sequence[Range], partition_by: str | None = None) -> str:
+    """The SQL condition that selects `ranges`."""
+    terms = []
+    for r in ranges:
+        term = f"batch >= {r.low} and batch <= {r.high}"
+        if r.part is not None:
+            quoted = r.part.replace("'", "''")
+            term += f" and {partition_by} = '{quoted}'"
+        terms.append(f"({term})")
+    return " or ".join(terms) or "false"
+
+
+def grouped(sizes: Sequence[int], most: int) -> list[list[int]]:
+    """Indices of `sizes` in order, in groups whose sizes add up to at most `most` (or of one)."""
+    groups: list[list[int]] = []
+    total = most + 1
+    for index, size in enumerate(sizes):
+        if total + size > most:
+            groups.append([])
+            total = 0
+        groups[-1].append(index)
+        total += size
+    return groups

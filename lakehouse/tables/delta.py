@@ -1,0 +1,295 @@
+"""A table in Delta format: everything that SQL reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dask.dataframe as dd
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable
+from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction
+
+from lakehouse.errors import StorageError, UsageError
+from lakehouse.schema import TableSpec
+from lakehouse.storage import Storage, storage_errors
+from lakehouse.tables.base import DataFile, Range, Version, grouped
+from transforms import columns as frames
+
+# Row groups are what a reader of a slice skips by; 2^14 rows of candidates are about 4 MB.
+ROW_GROUP = 16_384
+# Statistics of these columns only: minima and maxima of URLs or texts would repeat removed rows in
+# the Delta log.
+STATISTICS = ("batch", "unit")
+KEPT = "interval 3650 days"  # native versions stay readable until `lake cleanup` says otherwise
+
+
+def configuration(statistics: Sequence[str]) -> dict[str, str | None]:
+    """Table properties: statistics of harmless columns only, old versions kept."""
+    return {
+        "delta.dataSkippingStatsColumns": ",".join(statistics),
+        "delta.logRetentionDuration": KEPT,
+        "delta.deletedFileRetentionDuration": KEPT,
+    }
+
+
+@dataclass(frozen=True)
+class DeltaWriter:
+    """Writes parquet files into the table's folder; they are invisible until committed."""
+
+    storage: Storage
+    spec: TableSpec
+    part: str | None
+
+    def write(self, rows: pa.Table) -> list[DataFile]:
+        """One parquet file with all `rows`."""
+        if len(rows) == 0:
+            return []
+        stored = rows if self.part is None else rows.drop_columns([self.spec.partition_by])
+        sink = pa.BufferOutputStream()
+        pq.write_table(stored, sink, compression="zstd", row_group_size=ROW_GROUP, write_page_checksum=True)
+        data = sink.getvalue()
+        folder = "" if self.part is None else f"{self.spec.partition_by}={self.part}/"
+        name = f"{folder}part-{uuid.uuid4().hex}.parquet"
+        path = f"{self.spec.name}/{name}"
+        self.storage.write(path, data)
+        native = json.dumps({"path": name, "stats": _statistics(stored), "part": self.part})
+        return [DataFile(path, len(rows), data.size, hashlib.sha256(data).hexdigest(), native)]
+
+
+def _statistics(rows: pa.Table) -> str:
+    bounds = {name: pc.min_max(rows[name]).as_py() for name in STATISTICS}
+    return json.dumps(
+        {
+            "numRecords": len(rows),
+            "minValues": {name: b["min"] for name, b in bounds.items()},
+            "maxValues": {name: b["max"] for name, b in bounds.items()},
+            "nullCount": dict.fromkeys(STATISTICS, 0),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Rows `start` to `stop` of one parquet file."""
+
+    path: str
+    start: int
+    stop: int
+    part: str | None
+
+
+class DeltaFormat:
+    """One table on deltalake (delta-rs)."""
+
+    def __init__(self, storage: Storage, spec: TableSpec) -> None:
+        self.storage = storage
+        self.spec = spec
+        self.uri = storage.uri(spec.name)
+
+    def _open(self, version: int | None = None) -> DeltaTable | None:
+        try:
+            with storage_errors(self.uri):
+                return DeltaTable(self.uri, version=version, storage_options=dict(self.storage.options))
+        except StorageError as error:
+            if isinstance(error.__cause__, TableNotFoundError):
+                return None
+            if version is not None and isinstance(error.__cause__, DeltaError):
+                raise UsageError(
+                    f"table {self.spec.name} has no version {version}: `lake history {self.spec.name}` lists them"
+                ) from error
+            raise
+
+    def _create(self) -> DeltaTable:
+        by = self.spec.partition_by
+        with storage_errors(self.uri):
+            return DeltaTable.create(
+                self.uri,
+                _plain(self.spec.schema),
+                mode="ignore",
+                partition_by=[by] if by else None,
+                configuration=configuration(STATISTICS),
+                storage_options=dict(self.storage.options),
+            )
+
+    def writer(self, part: str | None = None) -> DeltaWriter:
+        """What workers write with."""
+        return DeltaWriter(self.storage, self.spec, part)
+
+    def commit(self, files: Sequence[DataFile], lineage: Mapping[str, Any]) -> int:
+        """One append of all `files`, with `lineage` in the commit."""
+        table = self._open() or self._create()
+        now = int(time.time() * 1000)
+        adds = []
+        for file in files:
+            native = json.loads(file.native)
+            values = {self.spec.partition_by: native["part"]} if self.spec.partition_by else {}
+            adds.append(AddAction(native["path"], file.bytes, values, now, True, native["stats"]))
+        with storage_errors(self.uri):
+            table.create_write_transaction(
+                adds,
+                "append",
+                table.schema(),
+                [self.spec.partition_by] if self.spec.partition_by else [],
+                commit_properties=CommitProperties(custom_metadata={"pairlake": json.dumps(dict(lineage))}),
+            )
+            table.update_incremental()
+        return int(table.version())
+
+    def _slices(self, table: DeltaTable, ranges: Sequence[Range]) -> list[Slice]:
+        actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
+        by = f"partition.{self.spec.partition_by}"
+        slices = []
+        for action in actions:
+            part, low, high = action.get(by), action.get("min.batch"), action.get("max.batch")
+            for r in ranges:
+                if r.part not in (None, part):
+                    continue
+                if low is None or high is None or (low <= r.high and high >= r.low):
+                    slices.append(Slice(action["path"], 0, action["num_records"], part))
+                    break
+        return sorted(slices, key=lambda s: s.path)
+
+    def read(
+        self,
+        ranges: Sequence[Range],
+        columns: Sequence[str] | None = None,
+        rows: int | None = None,
+        skip: frozenset[str] = frozenset(),
+    ) -> dd.DataFrame:
+        """The rows of `ranges`; partitions are made of whole files, large files are cut into slices."""
+        schema = _chosen(self.spec.schema, columns)
+        table = self._open()
+        slices = self._slices(table, ranges) if table is not None else []
+        slices = [s for s in slices if f"{self.spec.name}/{s.path}" not in skip]
+        if rows is not None:
+            slices = [piece for s in slices for piece in _cut(s, rows)]
+        most = rows or max((s.stop for s in slices), default=1)
+        tasks = [[slices[i] for i in group] for group in grouped([s.stop - s.start for s in slices], most)]
+        return dd.from_map(
+            read_slices,
+            tasks or [[]],
+            storage=self.storage,
+            spec=self.spec,
+            ranges=list(ranges),
+            schema=schema,
+            meta=frames.meta(schema),
+            enforce_metadata=False,
+        )
+
+    def arrow(self, ranges: Sequence[Range], columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of `ranges` in this process."""
+        schema = _chosen(self.spec.schema, columns)
+        table = self._open()
+        slices = self._slices(table, ranges) if table is not None else []
+        return _read(slices, self.storage, self.spec, list(ranges), schema)
+
+    def dataset(self, version: int | None = None) -> Any:
+        """A pyarrow dataset of the table."""
+        table = self._open(version)
+        if table is None:
+            return None
+        with storage_errors(self.uri):
+            return table.to_pyarrow_dataset()
+
+    def delete(self, predicate: str) -> int:
+        """Copy-on-write delete."""
+        table = self._open()
+        if table is None:
+            return 0
+        with storage_errors(self.uri):
+            return int(table.delete(predicate)["num_deleted_rows"] or 0)
+
+    def compact(self) -> int:
+        """Bin-packs small files; rows and fingerprints stay the same."""
+        table = self._open() or self._create()
+        with storage_errors(self.uri):
+            table.optimize.compact()
+            return int(table.version())
+
+    def version(self) -> int | None:
+        """The newest native version."""
+        table = self._open()
+        return None if table is None else int(table.version())
+
+    def history(self) -> list[Version]:
+        """Native versions, newest first."""
+        table = self._open()
+        if table is None:
+            return []
+        return [
+            Version(
+                int(entry["version"]),
+                str(entry["timestamp"]),
+                str(entry["operation"]),
+                json.loads(entry.get("pairlake", "{}")),
+            )
+            for entry in table.history()
+        ]
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """`schema` without field metadata: the ledger's pins, not Delta, know about kinds."""
+    return pa.schema([pa.field(f.name, f.type, f.nullable) for f in schema])
+
+
+def _chosen(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+    return schema if columns is None else pa.schema([schema.field(name) for name in columns])
+
+
+def _cut(piece: Slice, rows: int) -> list[Slice]:
+    starts = range(piece.start, piece.stop, rows)
+    return [Slice(piece.path, s, min(s + rows, piece.stop), piece.part) for s in starts]
+
+
+def read_slices(
+    slices: list[Slice], storage: Storage, spec: TableSpec, ranges: list[Range], schema: pa.Schema
+) -> pd.DataFrame:
+    """One Dask partition: `slices` of parquet files, filtered to `ranges`."""
+    return frames.to_pandas(_read(slices, storage, spec, ranges, schema))
+
+
+def _read(
+    slices: list[Slice], storage: Storage, spec: TableSpec, ranges: list[Range], schema: pa.Schema
+) -> pa.Table:
+    tables = [schema.empty_table()]
+    names = list(dict.fromkeys([*schema.names, "batch"]))
+    filesystem = storage.filesystem()
+    for piece in slices:
+        path = f"{spec.name}/{piece.path}"
+        with storage_errors(storage.uri(path)):
+            rows = _read_rows(filesystem, path, piece, [n for n in names if n != spec.partition_by])
+        if spec.partition_by is not None:
+            rows = rows.append_column(spec.partition_by, pa.array([piece.part] * len(rows), pa.string()))
+        mask = pa.array([False] * len(rows), pa.bool_())
+        for r in ranges:
+            if r.part in (None, piece.part):
+                batch = rows["batch"]
+                mask = pc.or_(mask, pc.and_(pc.greater_equal(batch, r.low), pc.less_equal(batch, r.high)))
+        tables.append(rows.filter(mask).select(schema.names).cast(schema))
+    return pa.concat_tables(tables)
+
+
+def _read_rows(filesystem: Any, path: str, piece: Slice, names: list[str]) -> pa.Table:
+    """The slice's rows, reading only the row groups that hold them."""
+    with filesystem.open_input_file(path) as source:
+        file = pq.ParquetFile(source, page_checksum_verification=True)
+        first, groups, seen = 0, [], 0
+        for index in range(file.num_row_groups):
+            count = file.metadata.row_group(index).num_rows
+            if seen < piece.stop and seen + count > piece.start:
+                if not groups:
+                    first = seen
+                groups.append(index)
+            seen += count
+        rows = file.read_row_groups(groups, columns=names)
+        return rows.slice(piece.start - first, piece.stop - piece.start)

@@ -1,0 +1,264 @@
+"""A table in Lance format: payloads, that is pictures and vectors."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dask.dataframe as dd
+import pandas as pd
+import pyarrow as pa
+
+from lakehouse.errors import UsageError
+from lakehouse.schema import TableSpec
+from lakehouse.storage import Storage, storage_errors
+from lakehouse.tables.base import DataFile, Range, Version, grouped, predicate
+from transforms import columns as frames
+
+os.environ.setdefault("LANCE_LOG", "error")  # else a warning on stderr for every new dataset
+
+import lance
+from lance.fragment import FragmentMetadata, write_fragments
+
+# Lance's file format; part of what a lake on disk is.
+STORAGE_VERSION = "2.2"
+LINEAGE = "pairlake"  # the transaction property, and in Delta the commit metadata, that carries lineage
+FRAGMENT = "_fragment"  # a column that `read` can add: the number of the fragment that holds the row
+
+
+@dataclass(frozen=True)
+class LanceWriter:
+    """Writes Lance data files; no manifest names them until they are committed."""
+
+    storage: Storage
+    spec: TableSpec
+
+    def write(self, rows: pa.Table) -> list[DataFile]:
+        """One data file, or several where `rows` is very large."""
+        if len(rows) == 0:
+            return []
+        uri = self.storage.uri(self.spec.name)
+        with storage_errors(uri):
+            fragments = write_fragments(
+                rows.cast(_plain(self.spec.schema)),
+                uri,
+                schema=_plain(self.spec.schema),
+                data_storage_version=STORAGE_VERSION,
+                storage_options=dict(self.storage.options),
+            )
+        return [self._data_file(fragment) for fragment in fragments]
+
+    def _data_file(self, fragment: FragmentMetadata) -> DataFile:
+        (file,) = fragment.files
+        path = f"{self.spec.name}/data/{file.path}"
+        digest = self.storage.sha256(path)
+        size = int(file.file_size_bytes)
+        return DataFile(path, fragment.physical_rows, size, digest, json.dumps(fragment.to_json()))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows `start` to `stop` of those in one fragment that a filter passes."""
+
+    fragment: int
+    start: int
+    stop: int
+
+
+class LanceFormat:
+    """One table on pylance."""
+
+    def __init__(self, storage: Storage, spec: TableSpec) -> None:
+        self.storage = storage
+        self.spec = spec
+        self.uri = storage.uri(spec.name)
+
+    def _open(self, version: int | None = None) -> lance.LanceDataset | None:
+        try:
+            return lance.dataset(self.uri, version=version, storage_options=dict(self.storage.options))
+        except (ValueError, OSError) as error:
+            if version is not None and self._open() is not None:
+                raise UsageError(
+                    f"table {self.spec.name} has no version {version}: `lake history {self.spec.name}` lists them"
+                ) from error
+            if "was not found" in str(error) or "Not found" in str(error):
+                return None
+            with storage_errors(self.uri):
+                raise
+
+    def writer(self, part: str | None = None) -> LanceWriter:
+        """What workers write with."""
+        return LanceWriter(self.storage, self.spec)
+
+    def commit(self, files: Sequence[DataFile], lineage: Mapping[str, Any]) -> int:
+        """One append of all `files`, with `lineage` in the commit's message."""
+        options = dict(self.storage.options)
+        dataset = self._open()
+        with storage_errors(self.uri):
+            if dataset is None:
+                schema = _plain(self.spec.schema)
+                dataset = lance.write_dataset(
+                    schema.empty_table(),
+                    self.uri,
+                    schema=schema,
+                    data_storage_version=STORAGE_VERSION,
+                    storage_options=options,
+                )
+            fragments = [FragmentMetadata.from_json(file.native) for file in files]
+            committed = lance.LanceDataset.commit(
+                self.uri,
+                lance.Transaction(
+                    read_version=dataset.version,
+                    operation=lance.LanceOperation.Append(fragments),
+                    transaction_properties={LINEAGE: json.dumps(dict(lineage))},
+                ),
+                storage_options=options,
+            )
+        return int(committed.version)
+
+    def read(
+        self,
+        ranges: Sequence[Range],
+        columns: Sequence[str] | None = None,
+        rows: int | None = None,
+        skip: frozenset[str] = frozenset(),
+    ) -> dd.DataFrame:
+        """The rows of `ranges`; a column named `_fragment` tells where a row is stored."""
+        schema = _chosen(self.spec.schema, columns)
+        dataset = self._open()
+        where = predicate(ranges)
+        pieces = _pieces(dataset, self.spec.name, where, rows, skip) if dataset is not None else []
+        most = rows or max((p.stop - p.start for p in pieces), default=1)
+        tasks = [[pieces[i] for i in group] for group in grouped([p.stop - p.start for p in pieces], most)]
+        return dd.from_map(
+            read_pieces,
+            tasks or [[]],
+            version=dataset.version if dataset is not None else 0,
+            storage=self.storage,
+            spec=self.spec,
+            where=where,
+            schema=schema,
+            meta=frames.meta(schema),
+            enforce_metadata=False,
+        )
+
+    def take(self, version: int, fragments: Sequence[int], keys: Sequence[int]) -> pa.Table:
+        """The rows of `fragments` whose key is among `keys`: reads the payload of those rows alone."""
+        dataset = self._open(version)
+        key = self.spec.key[0]
+        payload = [f.name for f in self.spec.schema if f.name not in (key, "batch", "unit")]
+        wanted = ",".join(map(str, keys))
+        with storage_errors(self.uri):
+            return dataset.scanner(
+                columns=[key, *payload],
+                filter=f"{key} in ({wanted})",
+                fragments=[dataset.get_fragment(number) for number in fragments],
+                late_materialization=payload,
+            ).to_table()
+
+    def arrow(self, ranges: Sequence[Range], columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of `ranges` in this process."""
+        schema = _chosen(self.spec.schema, columns)
+        dataset = self._open()
+        if dataset is None:
+            return schema.empty_table()
+        with storage_errors(self.uri):
+            return dataset.scanner(columns=schema.names, filter=predicate(ranges)).to_table().cast(schema)
+
+    def dataset(self, version: int | None = None) -> Any:
+        """The Lance dataset."""
+        return self._open(version)
+
+    def delete(self, predicate: str) -> int:
+        """Marks rows as deleted; `compact` takes their bytes out."""
+        dataset = self._open()
+        if dataset is None:
+            return 0
+        with storage_errors(self.uri):
+            before = dataset.count_rows()
+            dataset.delete(predicate)
+            return int(before - dataset.count_rows())
+
+    def compact(self) -> int:
+        """Merges small fragments and takes deleted rows out of the newest version."""
+        dataset = self._open()
+        if dataset is None:
+            return 0
+        with storage_errors(self.uri):
+            dataset.optimize.compact_files(materialize_deletions=True, materialize_deletions_threshold=0.0)
+            return int(dataset.version)
+
+    def version(self) -> int | None:
+        """The newest native version."""
+        dataset = self._open()
+        return None if dataset is None else int(dataset.version)
+
+    def history(self) -> list[Version]:
+        """Native versions, newest first."""
+        dataset = self._open()
+        if dataset is None:
+            return []
+        return [_version(dataset, entry) for entry in reversed(dataset.versions())]
+
+
+def _version(dataset: lance.LanceDataset, entry: Mapping[str, Any]) -> Version:
+    number = int(entry["version"])
+    transaction = dataset.read_transaction(number)
+    operation = type(transaction.operation).__name__ if transaction is not None else ""
+    properties = transaction.transaction_properties if transaction is not None else None
+    lineage = json.loads((properties or {}).get(LINEAGE, "{}"))
+    return Version(number, str(entry["timestamp"]), operation, lineage)
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([pa.field(f.name, f.type, f.nullable) for f in schema])
+
+
+def _chosen(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+    if columns is None:
+        return schema
+    extra = pa.field(FRAGMENT, pa.int64())
+    return pa.schema([extra if name == FRAGMENT else schema.field(name) for name in columns])
+
+
+def _pieces(
+    dataset: lance.LanceDataset, name: str, where: str, rows: int | None, skip: frozenset[str]
+) -> list[Piece]:
+    """What holds the rows that satisfy `where`; only the narrow columns that it names are read."""
+    pieces = []
+    for fragment in dataset.get_fragments():
+        if all(f"{name}/data/{file.path}" in skip for file in fragment.data_files()):
+            continue
+        count = fragment.count_rows(where)
+        step = rows or max(count, 1)
+        pieces += [Piece(fragment.fragment_id, s, min(s + step, count)) for s in range(0, count, step)]
+    return pieces
+
+
+def read_pieces(
+    pieces: list[Piece], version: int, storage: Storage, spec: TableSpec, where: str, schema: pa.Schema
+) -> pd.DataFrame:
+    """One Dask partition: `pieces` of fragments, filtered by `where`."""
+    tables = [schema.empty_table()]
+    names = [name for name in schema.names if name != FRAGMENT]
+    uri = storage.uri(spec.name)
+    with storage_errors(uri):
+        dataset = (
+            lance.dataset(uri, version=version, storage_options=dict(storage.options)) if pieces else None
+        )
+        for piece in pieces:
+            rows = dataset.scanner(
+                columns=names,
+                filter=where,
+                limit=piece.stop - piece.start,
+                offset=piece.start,
+                fragments=[dataset.get_fragment(piece.fragment)],
+                scan_in_order=True,
+            ).to_table()
+            if FRAGMENT in schema.names:
+                rows = rows.append_column(FRAGMENT, pa.array([piece.fragment] * len(rows), pa.int64()))
+            tables.append(rows.select(schema.names).cast(schema))
+    return frames.to_pandas(pa.concat_tables(tables))

@@ -1,0 +1,173 @@
+"""Where a URL may lead: only to public addresses, checked on the very addresses that are connected to."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+import socket
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from transforms.downloads.rules import Network
+from transforms.downloads.status import DownloadError, DownloadStatus
+
+PORTS = frozenset({80, 443})
+"""Ports that a URL may name."""
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
+# Metadata services of clouds that stand on addresses which count as public: Azure's wire server.
+_METADATA = frozenset({ipaddress.ip_address("168.63.129.16")})
+_PLAIN = re.compile(r"[!#-;=?-\[\]_a-z~]+")  # nothing in it that would need quoting in a request
+
+
+class ForbiddenAddressError(OSError):
+    """A name resolves to no public address."""
+
+
+def target(url: str, network: Network) -> URL:
+    """`url` as it may be requested: http or https, allowed port, a host that is no forbidden address.
+
+    Credentials and the fragment are left out. Raises DownloadError: bad_url or forbidden_address.
+    """
+    try:
+        clean = parsed(url).with_user(None).with_fragment(None)
+        host, port = clean.host, clean.port
+    except ValueError as error:  # UnicodeError too, from host names that IDNA refuses
+        raise DownloadError(DownloadStatus.BAD_URL, "not a valid URL") from error
+    if clean.scheme not in ("http", "https"):
+        raise DownloadError(DownloadStatus.BAD_URL, "scheme is neither http nor https")
+    if not host or len(host) > 253:
+        raise DownloadError(DownloadStatus.BAD_URL, "no host, or one longer than names can be")
+    mapped = mapping(host, network.resolve)
+    if mapped is not None:
+        if port not in PORTS and port != mapped[1]:
+            raise DownloadError(DownloadStatus.FORBIDDEN_ADDRESS, "port is not allowed")
+        return clean
+    _vet_literal(host, port, network)
+    return clean
+
+
+def parsed(url: str) -> URL:
+    """`url` parsed. One of plain characters keeps its exact spelling, as signatures in it would break; others
+    are quoted. Raises ValueError."""
+    return URL(url, encoded=_PLAIN.fullmatch(url) is not None)
+
+
+def mapping(host: str, resolve: Mapping[str, tuple[str, int]]) -> tuple[str, int] | None:
+    """The address and port that `resolve` has for `host`: by its exact name, else by the first pattern."""
+    name = host.lower().rstrip(".")
+    return resolve.get(name) or next((to for glob, to in resolve.items() if fnmatchcase(name, glob)), None)
+
+
+def is_public(address: str) -> bool:
+    """Whether `address` is one that anybody on the internet could mean.
+
+    Not: private, loopback, link-local, shared (CGNAT), multicast, reserved, documentation and metadata
+    addresses (IANA's special-purpose registries, as in `ipaddress`), nor IPv6 forms that carry one of them.
+    """
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return all(_is_public(each) for each in _carried(ip))
+
+
+def _carried(ip: _Address) -> list[_Address]:
+    """The address itself, or the IPv4 addresses that an IPv6 address stands for."""
+    if isinstance(ip, ipaddress.IPv4Address):
+        return [ip]
+    if ip.ipv4_mapped is not None:
+        return [ip.ipv4_mapped]
+    if ip in _NAT64:
+        return [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)]
+    if ip.sixtofour is not None:
+        return [ip, ip.sixtofour]
+    if ip.teredo is not None:
+        return [ip, *ip.teredo]
+    return [ip]
+
+
+def _is_public(ip: _Address) -> bool:
+    if ip in _METADATA or ip.is_multicast or ip.is_reserved or not ip.is_global:
+        return False
+    return not (isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return all(each.is_loopback for each in _carried(ipaddress.ip_address(address)))
+    except ValueError:
+        return False
+
+
+def _vet_literal(host: str, port: int | None, network: Network) -> None:
+    """Refuse a port, or a host that is an address in any spelling that the system would understand."""
+    address = _literal(host)
+    if network.allow_loopback and _is_loopback(address or ""):
+        return
+    if port not in PORTS:
+        raise DownloadError(DownloadStatus.FORBIDDEN_ADDRESS, "port is not allowed")
+    if address is None:
+        return
+    if not is_public(address):
+        raise DownloadError(DownloadStatus.FORBIDDEN_ADDRESS, "address is not public")
+    if ":" not in host and address != host:
+        raise DownloadError(DownloadStatus.BAD_URL, "address is not in dotted decimal form")
+
+
+def _literal(host: str) -> str | None:
+    """The address that `host` spells, be it in octal, hex, as one number or with fewer dots; else None."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host.rstrip(".")))
+    except (OSError, UnicodeEncodeError):
+        return None
+
+
+class VettedResolver(AbstractResolver):
+    """Names to public addresses, for aiohttp's connector, which connects to what it is given here.
+
+    So the address that is checked is the address that is connected to, whatever DNS answers next time.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Addresses of `host`. Raises ForbiddenAddressError if none is public, gaierror if it has none."""
+        mapped = mapping(host, self._network.resolve)
+        if mapped is not None:
+            return [_result(host, *mapped)]
+        loop = asyncio.get_running_loop()
+        try:
+            infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
+        except UnicodeError as error:  # a label that is empty or longer than 63 characters
+            raise socket.gaierror(socket.EAI_NONAME, "not a host name") from error
+        addresses = [str(info[4][0]) for info in infos]
+        allowed = [address for address in addresses if self._allowed(address)]
+        if not allowed:
+            raise ForbiddenAddressError("address is not public")
+        return [_result(host, address, port) for address in allowed]
+
+    async def close(self) -> None:
+        """Nothing to close: lookups run in the loop's own threads."""
+
+    def _allowed(self, address: str) -> bool:
+        return is_public(address) or (self._network.allow_loopback and _is_loopback(address))
+
+
+def _result(name: str, address: str, port: int) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return ResolveResult(
+        hostname=name, host=address, port=port, family=family, proto=0, flags=socket.AI_NUMERICHOST
+    )

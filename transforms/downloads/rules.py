@@ -1,0 +1,127 @@
+"""What a download is held to (`DownloadRules`), and the way to the network (`Network`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+ResizeMode = Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
+"""img2dataset's names; pictures are only ever made smaller (its `resize_only_if_bigger`).
+
+- ``keep_ratio``: the shorter side becomes `size`;
+- ``center_crop``: the same, then the middle square is cut out (LAION-5B: 224, `dbdl.py`);
+- ``keep_ratio_largest``: the longer side becomes `size`;
+- ``border``: the same, then padded with white to a square;
+- ``no``: the picture keeps its size.
+"""
+
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP")
+"""Formats accepted: LAION-5B's (`dbdl.py`), which refused GIF, TIFF and everything else."""
+
+OPT_OUT_DIRECTIVES = ("noai", "noimageai", "noml", "noindex", "noimageindex", "none")
+"""X-Robots-Tag directives that refuse this use: img2dataset's four, `noml` (asked for in its issue 365)
+and `none`, which Google's robots meta tag specification defines as `noindex, nofollow`."""
+
+REDUCING_GAP = 2.0
+"""A JPEG is decoded, and any picture box-reduced, to no less than this many times the wanted size before the
+bicubic resize; Pillow's documentation of `reducing_gap` calls 2.0 close to fair resampling."""
+
+MAX_SIDE: Mapping[str, int] = {"JPEG": 65_500, "WEBP": 16_383}
+"""Longest side of each output format: libjpeg's JPEG_MAX_DIMENSION, WebP's container specification."""
+
+PRODUCT = "pairlake"
+"""The name by which answers in archives may address us, where no user agent was sent."""
+
+ROBOTS_BYTES = 500 * 1024
+"""How much of a robots.txt is read: the least that RFC 9309 section 2.5 allows."""
+
+ROBOTS_REDIRECTS = 5
+"""Redirects followed to a robots.txt: RFC 9309 section 2.3.1.2."""
+
+ROBOTS_SECONDS = 24 * 3600.0
+"""How long a robots.txt is believed: RFC 9309 section 2.4."""
+
+ROBOTS_HOSTS = 4096
+"""Hosts whose robots.txt a process remembers from one partition to the next (ours: some MB)."""
+
+
+@dataclass(frozen=True)
+class DownloadRules:
+    """Every number that decides what becomes of a URL; part of the stage's fingerprint."""
+
+    connect_seconds: float = 20.0
+    """to resolve the name, connect and shake hands (LAION-5B, `dbdl.py`: 20)"""
+    read_seconds: float = 10.0
+    """between two pieces of the answer (LAION-5B, `dbdl.py`: 10)"""
+    total_seconds: float = 60.0
+    """for one try with its redirects, waiting for our own limits not counted (ours: LAION had none)"""
+    min_bytes_per_second: int = 1_000
+    """least mean rate of a body, once it has taken `grace_seconds` (ours)"""
+    grace_seconds: float = 5.0
+    """time that a body may take at any rate (ours)"""
+    max_bytes: int = 20 * 1024 * 1024
+    """of a body, as sent and once decoded (ours: LAION had none)"""
+    min_bytes: int = 5_000
+    """of a file (LAION-5B, `dbdl.py`: 5,000)"""
+    max_pixels: int = 89_478_484
+    """width times height in the picture's header (LAION-5B, `dbdl.py`)"""
+    redirects: int = 10
+    """redirects followed (as Python's urllib, with which img2dataset fetches)"""
+    retries: int = 1
+    """further tries in one attempt, where a failure may pass (img2dataset issue 361: success 56 to 77 %)"""
+    retry_seconds: float = 1.0
+    """wait before the first retry, doubled for each further one (ours)"""
+    max_retry_seconds: float = 30.0
+    """longest wait before a retry: a Retry-After beyond it ends the attempt (ours)"""
+    per_host: int = 4
+    """requests to one host at a time (ours: browsers use 6)"""
+    honour_robots_txt: bool = True
+    """ask robots.txt first, as RFC 9309 says"""
+    honour_opt_outs: bool = True
+    """refuse answers whose headers opt out; the signals seen are stored either way"""
+    opt_out_directives: tuple[str, ...] = OPT_OUT_DIRECTIVES
+    """X-Robots-Tag directives that count as an opt-out"""
+    resize_mode: ResizeMode = "keep_ratio"
+    """how pictures are made smaller (img2dataset's usual for CLIP training)"""
+    size: int = 256
+    """pixels of the side that `resize_mode` speaks of (img2dataset's default)"""
+    format: Literal["JPEG", "WEBP"] = "JPEG"
+    """encoding of the stored picture (img2dataset's default)"""
+    quality: int = 95
+    """of the stored picture (img2dataset's default)"""
+
+
+_AGENT = re.compile(r"[A-Za-z][A-Za-z_-]*(/\S+)? \(.*(https?://|mailto:|@).*\)")
+
+
+@dataclass(frozen=True)
+class Network:
+    """How this machine reaches the web; decides nothing about the data and is not in the fingerprint.
+
+    Raises ValueError if `user_agent` is not of the form "Name/version (+https://contact)": those who are
+    crawled must be able to tell who it is and to complain.
+    """
+
+    user_agent: str
+    """sent with every request; its first word, without the version, is the name looked for in robots.txt"""
+    resolve: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """host name or pattern ("*.test") -> (address, port) to connect to, unvetted, instead of asking DNS"""
+    allow_loopback: bool = False
+    """let loopback addresses pass, on any port where the URL itself names one"""
+    in_flight: int = 64
+    """answers being read or decoded at a time, per partition: bounds memory, with `max_bytes`"""
+    ca_file: str | None = None
+    """certificates to trust instead of the system's (PEM)"""
+
+    def __post_init__(self) -> None:
+        if not _AGENT.fullmatch(self.user_agent):
+            raise ValueError(
+                f"user agent {self.user_agent!r} names no contact: write it as 'Name/version (+https://contact)'"
+            )
+
+    @property
+    def product(self) -> str:
+        """The name that robots.txt and X-Robots-Tag know us by, in lower case."""
+        return re.split(r"[/ ]", self.user_agent, maxsplit=1)[0].lower()

@@ -1,0 +1,68 @@
+"""What can become of an attempt to fetch a URL."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class DownloadStatus(StrEnum):
+    """The `status` column of the downloads table: success, or the reason why there is no picture."""
+
+    SUCCESS = "success"
+    """the picture was fetched, decoded and stored"""
+    BAD_URL = "bad_url"
+    """the URL, or one it redirects to, is no valid http or https URL"""
+    FORBIDDEN_ADDRESS = "forbidden_address"
+    """the host's address is not public (private, loopback, link-local, …), or the port is not allowed"""
+    DNS = "dns"
+    """the host name has no address"""
+    CONNECT = "connect"
+    """no connection could be made"""
+    TLS = "tls"
+    """the server's certificate is not valid for the host, or the handshake failed"""
+    TIMEOUT = "timeout"
+    """a deadline passed, or the answer came slower than the least rate"""
+    RESET = "reset"
+    """the server closed the connection before its answer began"""
+    TRUNCATED = "truncated"
+    """the body ended before it was complete: connection closed, or fewer bytes than announced"""
+    BAD_RESPONSE = "bad_response"
+    """the answer breaks HTTP, or its content encoding is unknown or damaged"""
+    HTTP_ERROR = "http_error"
+    """the answer's code is not 200; it stands in `http_status`"""
+    TOO_MANY_REDIRECTS = "too_many_redirects"
+    """more redirects than allowed, a loop for instance"""
+    ROBOTS_DISALLOWED = "robots_disallowed"
+    """robots.txt forbids it, or could not be asked"""
+    OPT_OUT = "opt_out"
+    """the answer's headers opt out of this use"""
+    TOO_SMALL = "too_small"
+    """the file has fewer bytes than the least allowed"""
+    TOO_LARGE = "too_large"
+    """the file has more bytes than allowed, as sent or once decoded"""
+    NOT_IMAGE = "not_image"
+    """the body is no picture in any format that we know"""
+    REFUSED_FORMAT = "refused_format"
+    """a picture in a format other than JPEG, PNG and WEBP"""
+    TOO_MANY_PIXELS = "too_many_pixels"
+    """the picture's header announces more pixels than allowed"""
+    BAD_IMAGE = "bad_image"
+    """a JPEG, PNG or WEBP that cannot be decoded: cut short or damaged"""
+    NOT_ARCHIVED = "not_archived"
+    """replay only: the archives hold no answer for the URL"""
+
+
+class DownloadError(Exception):
+    """One URL gives no picture: the `status` and the `error` line that its row gets.
+
+    `transient` says that another try may go better, `wait` for how many seconds the server asked us to wait.
+    """
+
+    def __init__(
+        self, status: DownloadStatus, error: str, *, transient: bool = False, wait: float | None = None
+    ) -> None:
+        super().__init__(status, error)
+        self.status = status
+        self.error = error
+        self.transient = transient
+        self.wait = wait

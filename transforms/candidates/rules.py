@@ -41,10 +41,13 @@ class CandidateRules:
         "2o7.net",
         "adnxs.com",
         "bat.bing.com",
+        "bigmir.net",
+        "counter.rambler.ru",
         "counter.yadro.ru",
         "doubleclick.net",
         "google-analytics.com",
         "hit.gemius.pl",
+        "hit.ua",
         "imrworldwide.com",
         "mc.yandex.ru",
         "omtrdc.net",
@@ -55,11 +58,11 @@ class CandidateRules:
         "stats.wordpress.com",
         "top-fwz1.mail.ru",
     )
-    # Regular expressions on path and query, matched without regard to case, of beacons and spacers. Ours,
+    # Regular expressions on path and query in lower case, of beacons and spacers; each begins with "/". Ours,
     # after the general patterns of EasyPrivacy and the file names that page makers gave to their spacers.
     tracking_paths: tuple[str, ...] = (
-        r"^/tr/?\?",
-        r"^/b/ss/",
+        r"/tr/?\?",
+        r"/b/ss/",
         r"/(?:matomo|piwik)\.php",
         r"/__utm\.",
         r"/(?:blank|clear|dot|pixel|shim|spacer|trans|transparent)[_-]?(?:1x1)?\.(?:png|jpe?g|webp)(?:$|\?)",
@@ -80,5 +83,7 @@ class CandidateRules:
     # Longest record kept in memory, in bytes once inflated. Ours: Common Crawl cuts a page at 5 MiB
     # (1 MiB before 2025), and a WAT record of it stays below twice that.
     max_record_bytes: int = 16 * MIB
+    # Where `<meta charset>` is looked for, in bytes. Ours: twice what the HTML standard asks for.
+    max_charset_bytes: int = 2_048
     # Longest WARC or HTTP header block, in bytes. Ours: twice the limit that common servers set.
     max_header_bytes: int = MIB // 16

@@ -1,0 +1,187 @@
+"""URL lists: rows of URL and text in parquet, CSV or JSON lines, cut into numbered slices."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, BinaryIO
+
+import fsspec
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transforms.candidates.errors import UnreadableUnit
+from transforms.candidates.pages import Page
+from transforms.candidates.rules import CandidateRules
+
+BATCH = 8192  # rows in memory at a time
+
+Row = tuple[Any, Any]
+
+
+class BadRow:
+    """Stands for a line that cannot be parsed, in place of its URL."""
+
+
+def slices(
+    path: str, rows_per_slice: int, storage_options: Mapping[str, Any] | None = None
+) -> list[tuple[int, int]]:
+    """The row ranges [start, stop) that cut the URL list at `path`, of `rows_per_slice` rows but the last.
+
+    The format is that of the name: .parquet, .csv, .jsonl or .ndjson, the last three also with a
+    compression that fsspec knows (.gz, .bz2, .xz, .zip). Parquet is counted from its footer, the others
+    are read through. Raises `UnreadableUnit` for another name, an empty file or one of another kind.
+    """
+    if _format(path) == "parquet":
+        with fsspec.open(path, "rb", **(storage_options or {})) as file:
+            total = _parquet(file, path).metadata.num_rows
+    else:
+        with _text(path, storage_options) as lines:
+            total = sum(1 for _ in _lines(lines, path))
+    if not total:
+        raise UnreadableUnit(f"{path} has no rows: remove it from the sources")
+    return [(start, min(start + rows_per_slice, total)) for start in range(0, total, rows_per_slice)]
+
+
+def pages(
+    path: str,
+    start: int | None,
+    stop: int | None,
+    rules: CandidateRules,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Iterator[Page]:
+    """Rows [start, stop) of the URL list at `path` as pages without a URL; all rows where both are None.
+
+    Of a parquet file only the row groups and columns of the slice are read; of the others only their
+    beginning up to `stop`. A line that cannot be parsed has `BadRow` for its URL. Raises `UnreadableUnit`
+    as `slices` does, and where none of the columns named in `rules` is there.
+    """
+    first, last = start or 0, stop
+    if _format(path) == "parquet":
+        with fsspec.open(path, "rb", **(storage_options or {})) as file:
+            yield from map(_page, _parquet_rows(_parquet(file, path), path, first, last, rules))
+    else:
+        with _text(path, storage_options) as lines:
+            rows = islice(_rows(lines, path, rules), first, last)
+            while batch := list(islice(rows, BATCH)):
+                yield _page(batch)
+
+
+def _page(rows: list[Row]) -> Page:
+    return Page(None, None, None, rows)
+
+
+def _format(path: str) -> str:
+    names = path.lower().rsplit("/", 1)[-1].split(".")[1:]
+    if names and names[-1] in ("gz", "bz2", "xz", "zip"):
+        names.pop()
+    suffix = names[-1] if names else ""
+    kinds = {"parquet": "parquet", "csv": "csv", "jsonl": "jsonl", "ndjson": "jsonl"}
+    if suffix not in kinds:
+        raise UnreadableUnit(f"{path} is no URL list by its name: it must end in .parquet, .csv or .jsonl")
+    return kinds[suffix]
+
+
+def _column(path: str, there: Sequence[str], wanted: Sequence[str]) -> str:
+    for name in wanted:
+        if name in there:
+            return name
+    raise UnreadableUnit(f"{path} has no column {' or '.join(wanted)}, but {', '.join(there)[:200]}")
+
+
+# ---------- parquet
+
+
+def _parquet(file: BinaryIO, path: str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(file)
+    except pa.ArrowInvalid as error:
+        raise UnreadableUnit(f"{path} is no parquet file ({error}): fetch it again, or remove it") from error
+
+
+def _parquet_rows(
+    file: pq.ParquetFile, path: str, start: int, stop: int | None, rules: CandidateRules
+) -> Iterator[list[Row]]:
+    """Rows [start, stop), in batches, from the row groups that hold them."""
+    names = file.schema_arrow.names
+    columns = [_column(path, names, rules.url_columns), _column(path, names, rules.text_columns)]
+    sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+    first = 0  # row number where the group begins
+    for group, size in enumerate(sizes):
+        position = first
+        first += size
+        if position + size <= start or (stop is not None and position >= stop):
+            continue
+        for batch in file.iter_batches(BATCH, row_groups=[group], columns=columns):
+            low = max(start - position, 0)
+            high = len(batch) if stop is None else min(stop - position, len(batch))
+            position += len(batch)
+            if low < high:
+                part = batch.slice(low, high - low)
+                yield list(zip(*(part.column(name).to_pylist() for name in columns), strict=True))
+
+
+# ---------- CSV and JSON lines
+
+
+def _text(path: str, storage_options: Mapping[str, Any] | None) -> Any:
+    """The list at `path` as text lines; what is not UTF-8 is replaced, line ends stay for the parser."""
+    return fsspec.open(
+        path,
+        "rt",
+        compression="infer",
+        encoding="utf-8-sig",
+        errors="replace",
+        newline="" if _format(path) == "csv" else "\n",
+        **(storage_options or {}),
+    )
+
+
+def _lines(text: io.TextIOBase, path: str) -> Iterator[Any]:
+    """Rows still unparsed: the fields of CSV without its header line, the lines of JSON lines."""
+    if _format(path) == "csv":
+        reader = _csv(text)
+        next(reader, None)
+        return reader
+    return (line for line in text if line.strip())
+
+
+def _rows(text: io.TextIOBase, path: str, rules: CandidateRules) -> Iterator[Row]:
+    """(URL, text) of each row of CSV or JSON lines."""
+    if _format(path) == "jsonl":
+        return (_json_row(line, rules) for line in _lines(text, path))
+    reader = _csv(text)
+    header = next(reader, [])
+    url = header.index(_column(path, header, rules.url_columns))
+    alt = header.index(_column(path, header, rules.text_columns))
+    return ((fields[url], fields[alt]) if len(fields) == len(header) else (BadRow, None) for fields in reader)
+
+
+def _csv(text: Iterable[str]) -> Iterator[list[str]]:
+    """The rows of CSV; [] for one that the parser refuses (a field longer than its limit of 128 KiB)."""
+    reader = csv.reader(text)
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            row = []
+        else:
+            if not row:  # an empty line is no row
+                continue
+        yield row
+
+
+def _json_row(line: str, rules: CandidateRules) -> Row:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return BadRow, None
+    if not isinstance(row, dict):
+        return BadRow, None
+    url = next((row[name] for name in rules.url_columns if name in row), None)
+    return url, next((row[name] for name in rules.text_columns if name in row), None)

@@ -1,0 +1,121 @@
+"""From an `<img src>` as written to the URL that is fetched, or the reason why there is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from urllib.parse import urljoin, urlsplit
+
+from transforms.candidates.reasons import Drop
+from transforms.candidates.rules import CandidateRules
+
+# A URL that needs no work: lower-case ASCII host, no user, nothing to encode, no fragment
+_PLAIN = re.compile(r"https?://([a-z0-9][a-z0-9._-]*)(?::\d{1,4})?(/[!$-\[\]_a-z|~]*)?")
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+_HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]")
+# What browsers take off both ends (WHATWG URL, basic URL parser)
+_EDGE = "".join(map(chr, range(0x21)))
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def resolver(
+    rules: CandidateRules,
+) -> Callable[[str, str | None], tuple[str, str] | Drop]:
+    """A function from (src, base) to (URL, host) or the reason to drop it.
+
+    `base` is an absolute URL, None where there is none. The URL is absolute, its scheme and host in lower
+    case and the host in its ASCII form (IDNA), without fragment; spaces are encoded, anything else stays
+    as it was written. A URL with user or password is no URL for us: nobody meant to publish it.
+    """
+    excluded = re.compile(rf"\.(?:{'|'.join(rules.excluded_extensions)})(?![a-z0-9])")
+    beacon = re.compile("|".join(rules.tracking_paths))
+    counters = frozenset(rules.tracking_hosts)
+
+    @lru_cache(maxsize=1 << 14)
+    def host_reason(host: str) -> Drop | None:
+        if len(host) > rules.max_host_chars:
+            return Drop.HOST
+        if not _HOST.fullmatch(host):
+            return Drop.BAD_URL
+        labels = host.rstrip(".").split(".")
+        if any(".".join(labels[i:]) in counters for i in range(len(labels))):
+            return Drop.TRACKING_PIXEL
+        return None
+
+    def resolve(src: str, base: str | None) -> tuple[str, str] | Drop:
+        url = src if src.startswith("http") else _joined(src, base)
+        plain = _PLAIN.fullmatch(url)
+        if plain:
+            host, rest = plain[1], plain[2] or ""
+        else:
+            parts = _absolute(src, base, rules)
+            if isinstance(parts, Drop):
+                return parts
+            url, host, rest = parts
+        if len(url) > rules.max_url_chars:
+            return Drop.LONG_URL
+        if reason := host_reason(host):
+            return reason
+        rest = rest.lower()
+        if excluded.search(rest):
+            return Drop.EXCLUDED_FORMAT
+        if beacon.search(rest):
+            return Drop.TRACKING_PIXEL
+        return url, host
+
+    return resolve
+
+
+def _joined(src: str, base: str | None) -> str:
+    """`urljoin(base, src)` for the two common cases, "" for any that needs a closer look.
+
+    A path within the host ("/a/b.jpg") or beside the page ("b.jpg"), without dot segments.
+    """
+    if not base or not src or src[0] in ".?#" or "/." in src or "//" in src or ":" in src:
+        return ""
+    origin, directory = _places(base)
+    return (origin if src[0] == "/" else directory) + src if origin else ""
+
+
+@lru_cache(maxsize=1 << 10)
+def _places(base: str) -> tuple[str, str]:
+    """Origin without and directory with a slash at the end of a plain base URL; "" for any other."""
+    plain = _PLAIN.fullmatch(base)
+    if not plain or not plain[2] or "/." in plain[2] or "//" in plain[2]:
+        return "", ""
+    path = re.split("[?;]", base, maxsplit=1)[0]
+    return base[: plain.start(2)], path[: path.rindex("/") + 1]
+
+
+def _absolute(src: str, base: str | None, rules: CandidateRules) -> tuple[str, str, str] | Drop:
+    """(URL, host, path and query) of `src` seen from `base`, or why there is none."""
+    src = _CONTROL.sub("", src.strip(_EDGE))
+    if not src:
+        return Drop.NO_URL
+    scheme = _SCHEME.match(src)
+    if scheme and scheme[1].lower() == "data":
+        return Drop.DATA_URL
+    if scheme and scheme[1].lower() not in rules.schemes:
+        return Drop.SCHEME
+    if len(src) > 2 * rules.max_url_chars:  # before work that grows with its length
+        return Drop.LONG_URL
+    try:
+        parts = urlsplit(urljoin(base or "", src.replace("\\", "/")))
+        host, port = parts.hostname or "", parts.port
+        if not host.isascii():
+            host = host.encode("idna").decode()
+    except ValueError:  # broken brackets or port; UnicodeError of the IDNA codec is one too
+        return Drop.BAD_URL
+    if parts.scheme not in rules.schemes:
+        return Drop.SCHEME if parts.scheme else Drop.BAD_URL
+    if not host or "@" in parts.netloc:
+        return Drop.BAD_URL
+    if ":" in host:
+        host = f"[{host}]"
+    rest = parts.path + (f"?{parts.query}" if parts.query else "")
+    rest = rest.replace(" ", "%20")
+    if not rest.isprintable() and any("\ud800" <= char <= "\udfff" for char in rest):
+        return Drop.BAD_URL
+    host = host.lower()
+    return f"{parts.scheme}://{host}{f':{port}' if port is not None else ''}{rest}", host, rest

@@ -1,0 +1,156 @@
+"""Image links out of a WAT file: the JSON that Common Crawl makes of each page.
+
+Speed comes from leaving alone what is not asked for: of a record, only its image links are parsed, as
+long as that is certain to give what parsing all of it would; else all of it is parsed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from transforms.candidates.pages import Page, creative_commons, join
+from transforms.candidates.reasons import Note
+from transforms.candidates.records import Record, records
+from transforms.candidates.rules import CandidateRules
+
+PATH = "IMG@/src"
+_MARK = b'"path":"IMG@/src"'
+
+
+def pages(
+    path: str, rules: CandidateRules, notes: Counter[str], storage_options: Mapping[str, Any] | None = None
+) -> Iterator[Page]:
+    """The pages with images of the WAT file at `path`, in its order.
+
+    Raises `UnreadableUnit` where the file holds no record.
+    """
+    for record in records(path, rules, notes, storage_options):
+        body = record.body
+        if b'"HTML-Metadata"' in body:
+            notes[Note.PAGES] += 1
+            if b'"Links"' not in body:
+                notes[Note.NO_LINKS] += 1
+        if b"IMG@" in body:
+            yield _page(record, rules, notes)
+        elif body.startswith(b"{") and not body.rstrip().endswith(b"}"):
+            notes[Note.BAD_JSON] += 1
+
+
+def _page(record: Record, rules: CandidateRules, notes: Counter[str]) -> Page:
+    """The page of a record that has images, or at least looks so."""
+    url = record.url
+    if not _has_base(record.body) and b"creativecommons.org" not in record.body:
+        images = _cut(record.body)
+        if images is not None:
+            return Page(url, url, None, images)
+    metadata = _parse(record.body, notes)
+    if metadata is None:
+        return Page(url, url, None, _salvage(record.body))
+    links = [link for link in _list(metadata.get("Links")) if isinstance(link, dict)]
+    hrefs = ((_text(link.get("url")), _text(link.get("rel"))) for link in links)
+    license = creative_commons(hrefs, rules.max_license_chars)
+    images = [_image(link) for link in links if link.get("path") == PATH]
+    return Page(url, join(url, _text(_dict(metadata.get("Head")).get("Base"))), license, images)
+
+
+def _image(link: dict[str, Any]) -> tuple[Any, Any]:
+    """(src, alt) of a link; the WAT has attributes as they stand in the page, `&` as `&amp;`."""
+    src = link.get("url")
+    if type(src) is str and "&" in src:
+        src = src.replace("&amp;", "&").replace("&#38;", "&").replace("&#038;", "&")
+    return src, link.get("alt")
+
+
+def _has_base(body: bytes) -> bool:
+    """Whether a record may hold a `<base href>`: it stands in Head, before Links or after them."""
+    head = body.find(b'"Head":{')
+    links = body.find(b'"Links":[', head)
+    return body.find(b'"Base"', max(head, 0), links if head >= 0 and links >= 0 else len(body)) >= 0
+
+
+def _chunks(body: bytes) -> Iterator[bytes | None]:
+    """What should be the JSON object of each image link: from the `{"` before its path to the next `"}`.
+
+    None stands for an image that is written in some other way. Inside a JSON string every quote has a
+    backslash before it, so a piece that begins or ends within a string is no JSON.
+    """
+    end = 0
+    position = body.find(b"IMG@")
+    while position >= 0:
+        mark = position - _MARK.index(b"IMG@")
+        start = body.rfind(b'{"', end, mark + 2)
+        end = body.find(b'"}', mark + len(_MARK) - 1) + 2
+        if start >= 0 and end >= 2 and body.startswith(_MARK, mark):
+            yield body[start:end]
+        else:
+            yield None
+            end = position + 4
+        position = body.find(b"IMG@", end)
+
+
+def _cut(body: bytes) -> list[tuple[Any, Any]] | None:
+    """The images of a record without parsing the rest of it; None where that is not certain to be right."""
+    chunks = []
+    for chunk in _chunks(body):
+        if chunk is None:
+            return None
+        chunks.append(chunk)
+    if not body.endswith(b"}"):
+        return None
+    try:
+        links = orjson.loads(b"[" + b",".join(chunks) + b"]")
+    except orjson.JSONDecodeError:
+        return None
+    if len(links) != len(chunks) or not all(type(link) is dict for link in links):
+        return None
+    return [_image(link) for link in links]
+
+
+def _salvage(body: bytes) -> list[tuple[Any, Any]]:
+    """The images of a record that is not JSON as a whole: those whose own objects are."""
+    images = []
+    for chunk in filter(None, _chunks(body)):
+        link = _loads(chunk)
+        if isinstance(link, dict):
+            images.append(_image(link))
+    return images
+
+
+def _parse(body: bytes, notes: Counter[str]) -> dict[str, Any] | None:
+    """HTML-Metadata of a record: {} where it has none, None where the record is not JSON."""
+    data: Any
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        data = _loads(body)
+        notes[Note.REPAIRED_JSON if data is not None else Note.BAD_JSON] += 1
+        if data is None:
+            return None
+    for key in ("Envelope", "Payload-Metadata", "HTTP-Response-Metadata", "HTML-Metadata"):
+        data = _dict(_dict(data).get(key))
+    return _dict(data)
+
+
+def _loads(data: bytes) -> Any:
+    """JSON with bytes that are not UTF-8 (replaced) or with lone surrogates (kept); None if it is none."""
+    try:
+        return json.loads(data.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -45,6 +45,8 @@ def write_checkpoint(
         config["model_cfg"]["text_cfg"]["vocab_size"] = 512 + merges.count("\n") + 2
         (folder / "bpe.txt.gz").write_bytes(gzip.compress(merges.encode()))
     state = state or network(config).state_dict()
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / "open_clip_model.safetensors")
+    save_file(
+        {name: tensor.contiguous() for name, tensor in state.items()}, folder / "open_clip_model.safetensors"
+    )
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     return ModelSpec("tiny", str(folder))

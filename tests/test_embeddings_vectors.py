@@ -122,9 +122,7 @@ def test_normalising_makes_rows_without_a_direction_nan() -> None:
     np.testing.assert_allclose(unit, expected, atol=1e-7)
 
 
-def test_a_batch_that_does_not_fit_goes_in_halves(
-    spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_batch_that_does_not_fit_goes_in_halves(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     encode = open_clip.CLIP.encode_text
     sizes = []
 

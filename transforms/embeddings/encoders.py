@@ -63,7 +63,7 @@ class Model:
 def normalise(vectors: npt.NDArray[Any]) -> Vectors:
     """Each row of `vectors` [n, D] at length 1; a row that is zero or not finite becomes NaN."""
     wide = vectors.astype(np.float64)
-    finite = np.isfinite(wide).all(axis=1)
+    finite = np.asarray(np.isfinite(wide).all(axis=1))
     length = np.sqrt((np.where(finite[:, None], wide, 0.0) ** 2).sum(axis=1))
     usable = np.flatnonzero(length)
     unit = np.full(vectors.shape, np.nan, np.float32)

@@ -105,12 +105,17 @@ def _open(spec: ModelSpec) -> tuple[Any, Any, Any]:
     known = open_clip.get_pretrained_cfg(spec.architecture, spec.pretrained or "")
     source = f"local-dir:{folder}" if _is_folder(spec) else spec.architecture
     merges = folder / MERGES_FILE
+    picture = _preprocess(spec, config)
     try:
         network, _, preprocess = open_clip.create_model_and_transforms(
             source,
-            pretrained=spec.pretrained,
+            pretrained=None if ":" in source else str(weights),
             # open_clip only warns where a tag's weights were trained with the other GELU, as OpenAI's were
             force_quick_gelu=known.get("quick_gelu", False),
+            image_mean=tuple(picture["mean"]),
+            image_std=tuple(picture["std"]),
+            image_interpolation=picture["interpolation"],
+            image_resize_mode=picture["resize_mode"],
             pretrained_image=False,
             pretrained_text=False,
         )
@@ -200,19 +205,43 @@ def _fetched_weights(spec: ModelSpec) -> Path:
     import open_clip
     from open_clip.pretrained import download_pretrained_from_hf
 
+    known = open_clip.get_pretrained_cfg(spec.architecture, spec.pretrained or "")
+    hub = spec.architecture.startswith(HUB)
+    if not known and not hub:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(spec.architecture)) or "none"
+        raise ModelUnavailable(
+            f"model {spec.name}: {spec.pretrained!r} is neither a file nor a tag of {spec.architecture}; "
+            f"its tags: {tags}"
+        )
+    place = spec.architecture.removeprefix(HUB) + "/" if hub else known.get("hf_hub", "")
+    if cached := _cached(place):
+        return cached
     try:
-        if spec.architecture.startswith(HUB):
+        if hub:
             return Path(download_pretrained_from_hf(spec.architecture.removeprefix(HUB)))
-        known = open_clip.get_pretrained_cfg(spec.architecture, spec.pretrained or "")
-        if not known:
-            tags = ", ".join(open_clip.list_pretrained_tags_by_model(spec.architecture)) or "none"
-            raise ModelUnavailable(
-                f"model {spec.name}: {spec.pretrained!r} is neither a file nor a tag of {spec.architecture}; "
-                f"its tags: {tags}"
-            )
         return Path(open_clip.download_pretrained(known))
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelUnavailable(_fetch_advice(spec, error)) from error
+
+
+def _cached(place: str) -> Path | None:
+    """What the Hugging Face cache has of "OWNER/REPOSITORY/FILE", without FILE of open_clip's own names.
+
+    Asked first, because without network open_clip tries for a minute before it takes what it has.
+    """
+    from huggingface_hub import try_to_load_from_cache
+    from open_clip.constants import HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME
+
+    repository, _, file = place.rpartition("/")
+    if not repository:
+        return None
+    names = (
+        [str(Path(file).with_suffix(".safetensors")), file]
+        if file
+        else [HF_SAFE_WEIGHTS_NAME, HF_WEIGHTS_NAME]
+    )
+    found = (try_to_load_from_cache(repository, name) for name in names)
+    return next((Path(path) for path in found if isinstance(path, str)), None)
 
 
 def _fetch_advice(spec: ModelSpec, error: Exception) -> str:

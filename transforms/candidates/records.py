@@ -27,7 +27,8 @@ _TAIL = 16  # bytes of a buffer that may hold the beginning of a boundary
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _BOUNDARY = re.compile(rb"\n(?=WARC/1\.[01]\r?\n)")
 _LENGTH = re.compile(rb"\nContent-Length:[ \t]*(\d{1,18})[ \t]*\r?\n", re.IGNORECASE)
-_END = re.compile(rb"[\r\n]*(?:WARC/1\.|\Z)")
+# What follows a block: the two line ends of the standard, or at least the next record or nothing
+_END = re.compile(rb"\r\n\r\n|\n\n|[\r\n]*(?:WARC/1\.|\Z)")
 
 
 class Record(NamedTuple):
@@ -104,7 +105,7 @@ def _inflated(file: BinaryIO, data: bytes, notes: Counter[str]) -> Iterator[tupl
                     fed = fed + data if len(fed) < MIB else data
                 if piece:
                     yield piece, False
-        except _BadMember:
+        except _BadMemberError:
             notes[Note.BAD_GZIP] += not lost
             lost = True
             yield b"", True
@@ -115,7 +116,7 @@ def _inflated(file: BinaryIO, data: bytes, notes: Counter[str]) -> Iterator[tupl
         data = inflater.unused_data
 
 
-class _BadMember(Exception):
+class _BadMemberError(Exception):
     """The bytes at hand are no gzip member, or one that is damaged."""
 
 
@@ -123,7 +124,7 @@ def _inflate(inflater: igzip_lib.IgzipDecompressor, data: bytes) -> bytes:
     try:
         return inflater.decompress(data, PIECE)
     except igzip_lib.IsalError as error:  # type: ignore[misc]  # its stub has a variable for the class
-        raise _BadMember from error
+        raise _BadMemberError from error
 
 
 def _at_magic(file: BinaryIO, data: bytes) -> bytes:

@@ -13,6 +13,7 @@ from transforms.candidates.rules import CandidateRules
 # A URL that needs no work: lower-case ASCII host, no user, nothing to encode, no fragment
 _PLAIN = re.compile(r"https?://([a-z0-9][a-z0-9._-]*)(?::\d{1,4})?(/[!$-\[\]_a-z|~]*)?")
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+_AUTHORITY = re.compile(r"//[^/?#]")
 _HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]")
 # What browsers take off both ends (WHATWG URL, basic URL parser)
 _EDGE = "".join(map(chr, range(0x21)))
@@ -84,7 +85,7 @@ def _places(base: str) -> tuple[str, str]:
     plain = _PLAIN.fullmatch(base)
     if not plain or not plain[2] or "/." in plain[2] or "//" in plain[2]:
         return "", ""
-    path = re.split("[?;]", base, maxsplit=1)[0]
+    path = base.partition("?")[0]
     return base[: plain.start(2)], path[: path.rindex("/") + 1]
 
 
@@ -98,10 +99,13 @@ def _absolute(src: str, base: str | None, rules: CandidateRules) -> tuple[str, s
         return Drop.DATA_URL
     if scheme and scheme[1].lower() not in rules.schemes:
         return Drop.SCHEME
+    src = src.replace("\\", "/")
+    if scheme and not _AUTHORITY.match(src, scheme.end()):
+        return Drop.BAD_URL
     if len(src) > 2 * rules.max_url_chars:  # before work that grows with its length
         return Drop.LONG_URL
     try:
-        parts = urlsplit(urljoin(base or "", src.replace("\\", "/")))
+        parts = urlsplit(urljoin(base or "", src))
         host, port = parts.hostname or "", parts.port
         if not host.isascii():
             host = host.encode("idna").decode()

@@ -137,9 +137,12 @@ def _parse(body: bytes, notes: Counter[str]) -> dict[str, Any] | None:
 
 
 def _loads(data: bytes) -> Any:
-    """JSON with bytes that are not UTF-8 (replaced) or with lone surrogates (kept); None if it is none."""
+    """JSON with bytes that are not UTF-8 (replaced), lone surrogates or control characters (kept).
+
+    None where it is no JSON even so.
+    """
     try:
-        return json.loads(data.decode("utf-8", "replace"))
+        return json.loads(data.decode("utf-8", "replace"), strict=False)
     except (ValueError, RecursionError):
         return None
 

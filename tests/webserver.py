@@ -65,8 +65,8 @@ class WebServer:
                 host = headers["host"].rsplit(":", 1)[0]
                 self.agents.add(headers.get("user-agent", ""))
                 await self._answer(host, path, writer)
-        except ConnectionError:  # clients give up: that is what most tests are about
-            pass
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # the client gave up, which is what most tests are about, or the test is over
         finally:
             writer.close()
 
@@ -86,7 +86,9 @@ class WebServer:
 
 
 @contextmanager
-def serving(pages: dict[str | tuple[str, str], Page], tls: ssl.SSLContext | None = None) -> Iterator[WebServer]:
+def serving(
+    pages: dict[str | tuple[str, str], Page], tls: ssl.SSLContext | None = None
+) -> Iterator[WebServer]:
     """A server for `pages` on a free port of 127.0.0.1, in a thread of its own."""
     server = WebServer(pages)
     ready, loop = threading.Event(), asyncio.new_event_loop()

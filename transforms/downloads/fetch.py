@@ -217,7 +217,8 @@ class Fetcher:
 
     async def _fetch_robots(self, url: URL) -> Robots:
         """robots.txt as RFC 9309 section 2.3.1 says: 4xx allows all, 5xx or no answer nothing."""
-        for redirect in range(ROBOTS_REDIRECTS + 1):
+        own = True  # still asking the host that the picture is on
+        for _ in range(ROBOTS_REDIRECTS + 1):
             try:
                 async with self._place(url):
                     answer = await self._request(url, self._rules.total_seconds, ROBOTS_BYTES, None)
@@ -225,12 +226,13 @@ class Fetcher:
                     encoding = ",".join(answer.headers.getall("Content-Encoding", []))
                     return parse_robots(decoded(answer.body, encoding, ROBOTS_BYTES))
                 if answer.status in REDIRECTS and "Location" in answer.headers:
+                    own = False
                     url = target(redirected(str(url), answer.headers["Location"]), self._network)
                     continue
             except DownloadError as failure:
                 # Where the picture's own host is out of reach, that is what the picture's row shall say.
-                own = redirect == 0 and failure.status in _OUT_OF_REACH
-                return _no_robots(failure.error, failure.status if own else DownloadStatus.ROBOTS_DISALLOWED)
+                told = own and failure.status in _OUT_OF_REACH
+                return _no_robots(failure.error, failure.status if told else DownloadStatus.ROBOTS_DISALLOWED)
             return _no_robots(f"HTTP {answer.status}") if answer.status >= 500 else Robots()
         return Robots()  # too many redirects: RFC 9309 lets us take it for unavailable, as 4xx
 

@@ -43,8 +43,8 @@ def _directives(value: str, product: str) -> list[str]:
         name, colon, rest = (part.strip() for part in piece.partition(":"))
         if colon and name in _VALUED:
             continue
-        if colon and _AGENT.fullmatch(name):
-            ours = name in (product, "*")
+        if colon and (not name or _AGENT.fullmatch(name)):
+            ours = name in ("", "*", product)
             name = rest
         if ours and _AGENT.fullmatch(name):
             found.append(name)

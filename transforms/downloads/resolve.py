@@ -18,10 +18,38 @@ from transforms.downloads.status import DownloadError, DownloadStatus
 PORTS = frozenset({80, 443})
 """Ports that a URL may name."""
 
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
-# Metadata services of clouds that stand on addresses which count as public: Azure's wire server.
-_METADATA = frozenset({ipaddress.ip_address("168.63.129.16")})
+_SPECIAL = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            # IANA's IPv4 special-purpose address registry, multicast and reserved space. Written out because
+            # `ipaddress` follows the registry differently from one Python to the next.
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",  # shared, behind carriers' NAT; some clouds' metadata
+            "127.0.0.0/8",
+            "169.254.0.0/16",  # link-local; most clouds' metadata
+            "172.16.0.0/12",
+            "192.0.0.0/24",
+            "192.0.2.0/24",
+            "192.88.99.0/24",
+            "192.168.0.0/16",
+            "198.18.0.0/15",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "224.0.0.0/4",
+            "240.0.0.0/4",
+            "168.63.129.16/32",  # Azure's metadata, on an address that is otherwise public
+            # The same of IPv6, within the space of public addresses.
+            "2001::/23",  # protocol assignments, Teredo among them
+            "2001:db8::/32",
+            "2002::/16",  # 6to4, which carries any IPv4 address
+            "3fff::/20",
+        ),
+    )
+)
+_GLOBAL_IPV6 = ipaddress.IPv6Network("2000::/3")  # all of IPv6 that IANA has given out for public use
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: IPv4 as seen from networks without it
 _PLAIN = re.compile(r"[!#-;=?-\[\]_a-z~]+")  # nothing in it that would need quoting in a request
 
 
@@ -36,13 +64,15 @@ def target(url: str, network: Network) -> URL:
     """
     try:
         clean = parsed(url).with_user(None).with_fragment(None)
-        host, port = clean.host, clean.port
+        host, port = (clean.host or "").lower(), clean.port
     except ValueError as error:  # UnicodeError too, from host names that IDNA refuses
         raise DownloadError(DownloadStatus.BAD_URL, "not a valid URL") from error
     if clean.scheme not in ("http", "https"):
         raise DownloadError(DownloadStatus.BAD_URL, "scheme is neither http nor https")
     if not host or len(host) > 253:
         raise DownloadError(DownloadStatus.BAD_URL, "no host, or one longer than names can be")
+    if clean.raw_host != str(clean.raw_host).lower():
+        clean = clean.with_host(host)
     mapped = mapping(host, network.resolve)
     if mapped is not None:
         if port not in PORTS and port != mapped[1]:
@@ -68,39 +98,30 @@ def is_public(address: str) -> bool:
     """Whether `address` is one that anybody on the internet could mean.
 
     Not: private, loopback, link-local, shared (CGNAT), multicast, reserved, documentation and metadata
-    addresses (IANA's special-purpose registries, as in `ipaddress`), nor IPv6 forms that carry one of them.
+    addresses, nor an IPv6 form that carries one of them, nor what is no address.
     """
     try:
-        ip = ipaddress.ip_address(address)
+        ip = _carried(address)
     except ValueError:
         return False
-    return all(_is_public(each) for each in _carried(ip))
-
-
-def _carried(ip: _Address) -> list[_Address]:
-    """The address itself, or the IPv4 addresses that an IPv6 address stands for."""
-    if isinstance(ip, ipaddress.IPv4Address):
-        return [ip]
-    if ip.ipv4_mapped is not None:
-        return [ip.ipv4_mapped]
-    if ip in _NAT64:
-        return [ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)]
-    if ip.sixtofour is not None:
-        return [ip, ip.sixtofour]
-    if ip.teredo is not None:
-        return [ip, *ip.teredo]
-    return [ip]
-
-
-def _is_public(ip: _Address) -> bool:
-    if ip in _METADATA or ip.is_multicast or ip.is_reserved or not ip.is_global:
+    if isinstance(ip, ipaddress.IPv6Address) and ip not in _GLOBAL_IPV6:
         return False
-    return not (isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local)
+    return not any(ip in network for network in _SPECIAL)
+
+
+def _carried(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address, or the IPv4 address that an IPv6 address stands for. Raises ValueError."""
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip
+    if ip in _NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip
 
 
 def _is_loopback(address: str) -> bool:
     try:
-        return all(each.is_loopback for each in _carried(ipaddress.ip_address(address)))
+        return _carried(address).is_loopback
     except ValueError:
         return False
 

@@ -24,9 +24,10 @@ OPT_OUT_DIRECTIVES = ("noai", "noimageai", "noml", "noindex", "noimageindex", "n
 """X-Robots-Tag directives that refuse this use: img2dataset's four, `noml` (asked for in its issue 365)
 and `none`, which Google's robots meta tag specification defines as `noindex, nofollow`."""
 
-REDUCING_GAP = 2.0
+REDUCING_GAP = 1.5
 """A JPEG is decoded, and any picture box-reduced, to no less than this many times the wanted size before the
-bicubic resize; Pillow's documentation of `reducing_gap` calls 2.0 close to fair resampling."""
+bicubic resize (Pillow's `reducing_gap`). Ours: 300 photos came to 46.6 dB of a full decode on average, and to
+47.1 dB at 2.0, which Pillow calls close to fair resampling but takes a fifth longer."""
 
 MAX_SIDE: Mapping[str, int] = {"JPEG": 65_500, "WEBP": 16_383}
 """Longest side of each output format: libjpeg's JPEG_MAX_DIMENSION, WebP's container specification."""

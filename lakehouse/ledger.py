@@ -13,46 +13,32 @@ newest one: of two drivers, the second gets `ConflictError`.
 from __future__ import annotations
 
 import json
-import os
-import socket
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from lakehouse.errors import ConflictError, StorageError
+from lakehouse.errors import ConflictError, LakeError, StorageError
+from lakehouse.events import Event, Events, Pins, Source, is_alive, owner
 from lakehouse.fingerprints import Fingerprint
 from lakehouse.schema import LEDGER
 from lakehouse.storage import Storage, storage_errors
 from lakehouse.tables import DataFile
 from lakehouse.tables.delta import configuration
 
-Pins = dict[str, tuple[int, int]]
+__all__ = ["LEASE", "Claim", "Ledger", "Pins", "Result", "Source"]
 
 LEASE = timedelta(minutes=10)  # how long a claim holds without a sign of life from another machine
 COMPACT_AT = 64  # ledger files; beyond, they are merged, so that opening a lake stays one short read
 TRIES = 20  # of a ledger commit that loses the race to another writer
 
 _ACTIVE: set[str] = set()  # tokens of this process's own claims
-
-
-@dataclass(frozen=True)
-class Source:
-    """A unit of the lake's input: a crawl file, or a slice of a URL list."""
-
-    unit: str
-    path: str
-    kind: str
-    order: int
-    start: int | None = None
-    stop: int | None = None
 
 
 @dataclass(frozen=True)
@@ -80,37 +66,22 @@ class Result:
     version: int
 
 
-def owner() -> str:
-    """This driver's identity: host, process and the process's start, which tells reused pids apart."""
-    process = psutil.Process()
-    return f"{socket.gethostname()}:{process.pid}:{process.create_time():.2f}"
-
-
-def is_alive(event: Mapping[str, Any], lease_until: datetime) -> bool:
-    """Whether the driver that made the claim `event` may still be at work."""
-    host, pid, started = event["owner"].rsplit(":", 2)
-    if host != socket.gethostname():
-        return lease_until > datetime.now(UTC)
-    if int(pid) == os.getpid():
-        return event["token"] in _ACTIVE
-    try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" == started
-    except psutil.NoSuchProcess:
-        return False
-
-
 class Ledger:
     """The events of one lake, and what follows from them."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.uri = storage.uri("ledger")
-        self._read: dict[str, list[dict[str, Any]]] = {}
+        self._read: dict[str, list[Event]] = {}
         self._table: DeltaTable | None = None
 
     # ---------------------------------------------------------------- reading
 
-    def events(self) -> list[dict[str, Any]]:
+    def state(self) -> Events:
+        """The newest version; what is asked of it later is answered from that version alone."""
+        return Events(self.events())
+
+    def events(self) -> list[Event]:
         """All events; only files that were not there at the last call are read."""
         if self._table is None and not self._open():
             return []
@@ -147,67 +118,42 @@ class Ledger:
                 storage_options=dict(self.storage.options),
             )
 
-    def done(self, key: str | None = None) -> list[dict[str, Any]]:
+    def done(self, key: str | None = None) -> list[Event]:
         """Events of finished batches, oldest first; of one key, or of all."""
-        found = [e for e in self.events() if e["event"] == "done" and key in (None, e["key"])]
-        return sorted(found, key=lambda e: (e["key"], e["batch"]))
+        return self.state().done(key)
 
     def generations(self) -> dict[str, tuple[int, int]]:
         """Per key, the generation that readers see and the one being built (the same, mostly)."""
-        found: dict[str, tuple[int, int]] = {}
-        for event in self.events():
-            current, building = found.get(event["key"], (0, 0))
-            if event["event"] == "rebuild":
-                building = max(building, event["generation"])
-            if event["event"] == "switch":
-                current = max(current, event["generation"])
-            found[event["key"]] = (current, max(current, building))
-        return found
+        return self.state().generations()
 
     def pins(self, building: bool = False) -> Pins:
         """The batches that a reader of head sees; with `building`, those a rebuild sees."""
-        generations = self.generations()
-        pins: Pins = {}
-        for event in self.done():
-            if event["generation"] == generations[event["key"]][1 if building else 0]:
-                low, high = pins.get(event["key"], (event["batch"], event["batch"]))
-                pins[event["key"]] = (min(low, event["batch"]), max(high, event["batch"]))
-        return pins
+        return self.state().pins(building)
 
     def sources(self) -> list[Source]:
         """The registered units of input, in the order of their registration."""
-        rows = [e for e in self.events() if e["event"] == "source"]
-        rows.sort(key=lambda e: e["batch"])
-        return [Source(**json.loads(e["details"])) for e in rows]
-
-    def unfinished(self, key: str) -> dict[str, Any] | None:
-        """The newest claim of `key` if its batch is neither done nor given up."""
-        mine = [e for e in self.events() if e["key"] == key and e["event"] in ("claim", "done", "abandon")]
-        if not mine:
-            return None
-        last = max(mine, key=lambda e: (e["batch"], e["attempt"], e["event"] != "claim"))
-        return last if last["event"] == "claim" else None
-
-    def lease_until(self, token: str) -> datetime:
-        """When the lease of a claim runs out."""
-        until: datetime = max(
-            e["lease_until"] for e in self.events() if e["token"] == token and e["lease_until"]
-        )
-        return until
+        return self.state().sources()
 
     # ---------------------------------------------------------------- writing
 
-    def _append(
-        self, rows: Callable[[], Iterable[Mapping[str, Any]]], keys: Sequence[str], version: int = 0
-    ) -> None:
-        """Commits the events that `rows` returns; `rows` is asked again after a lost race."""
+    def _append(self, make: Callable[[Events], Iterable[Mapping[str, Any]]], keys: Sequence[str]) -> None:
+        """Commits the events that `make` makes of the newest state.
+
+        Nothing may come between that state and the commit: delta-rs refuses a commit under `keys` if
+        another one was made since the table was last read, and `make` is asked again.
+        """
+        properties = CommitProperties(app_transactions=[Transaction(key, 0) for key in keys])
+        sent: set[tuple[object, ...]] = set()
         for _ in range(TRIES):
-            self.events()
+            state = self.state()
+            if sent and sent <= {_identity(event) for event in state.rows}:
+                return  # the reply was lost, not the commit
             now = datetime.now(UTC)
-            made = [{"at": now, **row} for row in rows()]
-            table = pa.Table.from_pylist(made, schema=LEDGER)
-            properties = CommitProperties(app_transactions=[Transaction(f"{key}", version) for key in keys])
-            if self._commit(table, properties):
+            rows = [{"at": now, **row} for row in make(state)]
+            if not rows:
+                return
+            sent = {_identity(row) for row in rows}
+            if self._commit(pa.Table.from_pylist(rows, schema=LEDGER), properties):
                 self._compact()
                 return
         raise ConflictError(f"other drivers keep writing to the ledger of {', '.join(keys)}: try again")
@@ -229,20 +175,22 @@ class Ledger:
             return
         try:
             self._table.optimize.compact()
-        except CommitFailedError:
-            self._open()  # another driver did it
+        except (DeltaError, OSError):
+            # Another driver did it, or the disk is full. The events are committed, so whoever made
+            # them must not be told otherwise; the next one tries again.
+            self._open()
 
     def add_sources(self, found: Callable[[list[Source]], list[Source]]) -> list[Source]:
         """Registers the units that `found` makes of those known already; returns the new ones."""
         added: list[Source] = []
 
-        def rows() -> Iterable[Mapping[str, Any]]:
-            added[:] = found(self.sources())
+        def make(state: Events) -> Iterable[Mapping[str, Any]]:
+            added[:] = found(state.sources())
             for source in added:
                 details = json.dumps(vars(source))
                 yield {"key": "sources", "batch": source.order, "event": "source", "details": details}
 
-        self._append(rows, ["sources"])
+        self._append(make, ["sources"])
         return added
 
     def claim(
@@ -250,26 +198,20 @@ class Ledger:
     ) -> Claim:
         """Claims the next batch of `keys`, or takes over the one that a dead driver left.
 
-        Raises `ConflictError` where another driver holds it.
+        Raises `ConflictError` where another driver holds it, and `LakeError` where another driver has
+        done some of `works` since they were planned.
         """
         token = uuid.uuid4().hex
         made: list[Claim] = []
 
-        def rows() -> Iterable[Mapping[str, Any]]:
-            left = self.unfinished(keys[0])
+        def make(state: Events) -> Iterable[Mapping[str, Any]]:
+            left = state.unfinished(keys[0])
             if left is not None:
-                until = self.lease_until(left["token"])
-                if is_alive(left, until):
-                    raise ConflictError(
-                        f"{keys[0]}: batch {left['batch']} is claimed by {left['owner']} until {until:%H:%M:%S} UTC: "
-                        "wait for it (--wait), or stop that driver"
-                    )
-            mine = [e for e in self.events() if e["key"] == keys[0] and e["event"] in ("done", "abandon")]
-            last = max((e["batch"] for e in mine if e["event"] == "done"), default=0)
-            gone = [e["attempt"] for e in mine if e["event"] == "abandon" and e["batch"] == last + 1]
-            attempt = max([*gone, left["attempt"] if left else 0]) + 1
-            generation = self.generations().get(keys[0], (0, 0))[1]
-            claim = Claim(tuple(keys), last + 1, generation, token, attempt, left is not None, tuple(works))
+                _refuse_live(left, state)
+            generation = state.generations().get(keys[0], (0, 0))[1]
+            _refuse_done(state, keys[0], generation, selection, works)
+            batch, attempt = state.next_batch(keys[0])
+            claim = Claim(tuple(keys), batch, generation, token, attempt, left is not None, tuple(works))
             made[:] = [claim]
             for key in keys:
                 yield self._event(claim, key, "claim") | {
@@ -282,7 +224,7 @@ class Ledger:
 
         _ACTIVE.add(token)
         try:
-            self._append(rows, keys)
+            self._append(make, keys)
         except BaseException:
             _ACTIVE.discard(token)
             raise
@@ -299,31 +241,21 @@ class Ledger:
             "attempt": claim.attempt,
         }
 
-    def _check(self, claim: Claim) -> dict[str, Any]:
-        """The claim's own event; raises if somebody else took the batch over."""
-        current = self.unfinished(claim.keys[0])
-        if current is None or current["token"] != claim.token:
-            taker = current["owner"] if current else "nobody"
-            raise ConflictError(
-                f"{claim.keys[0]}: batch {claim.batch} was taken over by {taker}: nothing of it was kept here"
-            )
-        return current
-
     def renew(self, claim: Claim) -> None:
         """Extends the lease. Called while a batch is computed, and right before its native commit."""
 
-        def rows() -> Iterable[Mapping[str, Any]]:
-            self._check(claim)
+        def make(state: Events) -> Iterable[Mapping[str, Any]]:
+            _own(claim, state)
             until = datetime.now(UTC) + LEASE
             return [self._event(claim, key, "renew") | {"lease_until": until} for key in claim.keys]
 
-        self._append(rows, claim.keys)
+        self._append(make, claim.keys)
 
     def finish(self, claim: Claim, results: Mapping[str, Result], seconds: float, details: str) -> None:
         """Marks the batch as done in all its tables at once: from here on readers see it."""
 
-        def rows() -> Iterable[Mapping[str, Any]]:
-            claimed = self._check(claim)
+        def make(state: Events) -> Iterable[Mapping[str, Any]]:
+            claimed = _own(claim, state)
             for key in claim.keys:
                 result = results[key]
                 yield self._event(claim, key, "done") | {
@@ -341,40 +273,74 @@ class Ledger:
                     "details": details,
                 }
 
-        self._append(rows, claim.keys)
+        self._append(make, claim.keys)
         _ACTIVE.discard(claim.token)
 
     def abandon(self, claim: Claim) -> None:
         """Gives the batch up; the caller has deleted what it wrote."""
 
-        def rows() -> Iterable[Mapping[str, Any]]:
-            self._check(claim)
+        def make(state: Events) -> Iterable[Mapping[str, Any]]:
+            _own(claim, state)
             return [self._event(claim, key, "abandon") for key in claim.keys]
 
-        self._append(rows, claim.keys)
+        self._append(make, claim.keys)
         _ACTIVE.discard(claim.token)
 
     def rebuild(self, keys: Sequence[str]) -> None:
         """Starts a new generation of `keys`; readers stay on the old one until `switch`."""
 
-        def rows() -> Iterable[Mapping[str, Any]]:
-            generations = self.generations()
+        def make(state: Events) -> Iterable[Mapping[str, Any]]:
+            generations = state.generations()
             for key in keys:
                 current, building = generations.get(key, (0, 0))
                 if building == current:
                     yield {"key": key, "batch": 0, "event": "rebuild", "generation": current + 1}
 
-        self._append(rows, keys)
+        self._append(make, keys)
 
     def switch(self) -> None:
         """Lets readers see every generation that was being built: all in one commit."""
-        keys = [key for key, (current, building) in self.generations().items() if building > current]
 
-        def rows() -> Iterable[Mapping[str, Any]]:
-            generations = self.generations()
+        def make(state: Events) -> Iterable[Mapping[str, Any]]:
             return [
-                {"key": key, "batch": 0, "event": "switch", "generation": generations[key][1]} for key in keys
+                {"key": key, "batch": 0, "event": "switch", "generation": building}
+                for key, (current, building) in state.generations().items()
+                if building > current
             ]
 
-        if keys:
-            self._append(rows, keys)
+        self._append(make, ["switch"])
+
+
+def _identity(event: Mapping[str, Any]) -> tuple[object, ...]:
+    """What tells an event from all others: the moment of its making, to the microsecond, included."""
+    return event["key"], event["batch"], event["event"], event.get("token"), event["at"]
+
+
+def _refuse_live(claim: Event, state: Events) -> None:
+    until = state.lease_until(claim["token"])
+    if is_alive(claim, until, _ACTIVE):
+        raise ConflictError(
+            f"{claim['key']}: batch {claim['batch']} is claimed by {claim['owner']} "
+            f"until {until:%H:%M:%S} UTC: wait for it (--wait), or stop that driver"
+        )
+
+
+def _refuse_done(state: Events, key: str, generation: int, selection: str, works: Sequence[str]) -> None:
+    """Two drivers may have planned the same works: the later one must not make their rows again."""
+    for event in state.done(key):
+        both = set(works) & set(event["units"] or ())
+        if both and (event["generation"], event["selection"]) == (generation, selection):
+            raise LakeError(
+                f"{key}: another driver has done {min(both)} meanwhile, in batch {event['batch']}: run again"
+            )
+
+
+def _own(claim: Claim, state: Events) -> Event:
+    """The claim's own event. Raises `ConflictError` if somebody else took the batch over, or if it ended."""
+    current = state.unfinished(claim.keys[0])
+    if current is None or current["token"] != claim.token:
+        taker = f"taken over by {current['owner']}" if current else "ended"
+        raise ConflictError(
+            f"{claim.keys[0]}: the claim of batch {claim.batch} was {taker}: nothing is kept here"
+        )
+    return current

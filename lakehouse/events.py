@@ -1,0 +1,127 @@
+"""What follows from the events of a ledger, as they stood at one moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psutil
+
+Event = Mapping[str, Any]  # one row of schema.LEDGER
+Pins = dict[str, tuple[int, int]]  # per key, the first and the last batch that a reader sees
+
+CLOSING = ("done", "abandon")  # events that end a claim
+
+
+@dataclass(frozen=True)
+class Source:
+    """A unit of the lake's input: a crawl file, or a slice of a URL list."""
+
+    unit: str
+    path: str
+    kind: str
+    order: int
+    start: int | None = None
+    stop: int | None = None
+
+
+class Events:
+    """Events of one version of the ledger. Every answer comes from that version alone."""
+
+    def __init__(self, rows: Sequence[Event]) -> None:
+        self.rows = rows
+
+    def done(self, key: str | None = None) -> list[Event]:
+        """Events of finished batches, oldest first; of one key, or of all."""
+        found = [e for e in self.rows if e["event"] == "done" and key in (None, e["key"])]
+        return sorted(found, key=lambda e: (e["key"], e["batch"]))
+
+    def generations(self) -> dict[str, tuple[int, int]]:
+        """Per key, the generation that readers see and the one being built (the same, mostly)."""
+        found: dict[str, tuple[int, int]] = {}
+        for event in self.rows:
+            current, building = found.get(event["key"], (0, 0))
+            if event["event"] == "rebuild":
+                building = max(building, event["generation"])
+            if event["event"] == "switch":
+                current = max(current, event["generation"])
+            found[event["key"]] = (current, max(current, building))
+        return found
+
+    def pins(self, building: bool = False) -> Pins:
+        """The batches that a reader of head sees; with `building`, those a rebuild sees."""
+        generations = self.generations()
+        pins: Pins = {}
+        for event in self.done():
+            if event["generation"] == generations[event["key"]][1 if building else 0]:
+                low, high = pins.get(event["key"], (event["batch"], event["batch"]))
+                pins[event["key"]] = (min(low, event["batch"]), max(high, event["batch"]))
+        return pins
+
+    def sources(self) -> list[Source]:
+        """The registered units of input, in the order of their registration."""
+        rows = sorted((e for e in self.rows if e["event"] == "source"), key=lambda e: int(e["batch"]))
+        return [Source(**json.loads(e["details"])) for e in rows]
+
+    def unfinished(self, key: str) -> Event | None:
+        """The newest claim of `key` if its batch is neither done nor given up."""
+        mine = [e for e in self.rows if e["key"] == key and e["event"] in ("claim", *CLOSING)]
+        if not mine:
+            return None
+        last = max(mine, key=lambda e: (e["batch"], e["attempt"], e["event"] in CLOSING))
+        return last if last["event"] == "claim" else None
+
+    def lease_until(self, token: str) -> datetime:
+        """When the lease of a claim runs out."""
+        until: datetime = max(e["lease_until"] for e in self.rows if e["token"] == token and e["lease_until"])
+        return until
+
+    def next_batch(self, key: str) -> tuple[int, int]:
+        """The number of the batch after the last one that is done, and of the try at it."""
+        batch = max((e["batch"] for e in self.done(key)), default=0) + 1
+        tries = [e["attempt"] for e in self.rows if e["key"] == key and e["batch"] == batch and e["attempt"]]
+        return batch, max(tries, default=0) + 1
+
+
+def owner() -> str:
+    """This driver's identity: place, process, and the process's start, which tells reused pids apart."""
+    pid = os.getpid()
+    return f"{_place()}:{pid}:{_started(pid)}"
+
+
+def is_alive(claim: Event, lease_until: datetime, active: set[str]) -> bool:
+    """Whether the driver that made `claim` may still be at work; `active`: this process's claims.
+
+    A process of this machine is looked up; one of another machine counts as alive until its lease ends.
+    """
+    place, pid, started = claim["owner"].rsplit(":", 2)
+    if place != _place():
+        return lease_until > datetime.now(UTC)
+    if int(pid) == os.getpid():
+        return claim["token"] in active
+    return _started(int(pid)) == started
+
+
+def _place() -> str:
+    """Where a pid means something: the host and, as containers can share its name, the pid namespace."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid").strip("pid:[]")
+    except OSError:  # not Linux
+        return socket.gethostname()
+    return f"{socket.gethostname()}/{namespace}"
+
+
+def _started(pid: int) -> str | None:
+    """Seconds from boot to the process's start, which no change of the clock moves; None if it is dead."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return f"{process.create_time() - psutil.boot_time():.2f}"
+    except psutil.NoSuchProcess:
+        return None

@@ -9,6 +9,7 @@ from transforms import columns
 from transforms.candidates import UNITS, CandidateRules, extract
 
 WAT = Path(__file__).parent / "data" / "wat"
+SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 RULES = CandidateRules()
 
 

@@ -139,7 +139,10 @@ def page(links: object) -> bytes:
 
 def record(body: bytes) -> bytes:
     head = b"WARC/1.0\r\nWARC-Type: metadata\r\nWARC-Target-URI: http://a.example/b/c.html\r\n"
-    return head + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s\r\n\r\n" % (len(body), body)
+    return head + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s\r\n\r\n" % (
+        len(body),
+        body,
+    )
 
 
 def image(**fields: object) -> dict[str, object]:

@@ -24,13 +24,13 @@ resolve = resolver(RULES)
         ("?id=1", "http://www.example.com/dir/page.html?id=1"),
         ("//cdn.example/a.jpg", "http://cdn.example/a.jpg"),
         ("https://cdn.example:8443/a.jpg", "https://cdn.example:8443/a.jpg"),
-        ("HTTP://CDN.Example/A.JPG", "http://cdn.example/A.JPG"),
+        ("HTTP://cdn.example/A.JPG", "HTTP://cdn.example/A.JPG"),
         ("  http://cdn.example/a.jpg\n", "http://cdn.example/a.jpg"),
         ("http://cdn.example/\ta\r\n.jpg", "http://cdn.example/a.jpg"),
-        ("http://cdn.example/my photo.jpg", "http://cdn.example/my%20photo.jpg"),
-        ("http://cdn.example/a.jpg#crop", "http://cdn.example/a.jpg"),
+        ("http://cdn.example/my photo.jpg", "http://cdn.example/my photo.jpg"),
+        ("my photo.jpg", "http://www.example.com/dir/my photo.jpg"),
+        ("http://cdn.example/a.jpg#crop", "http://cdn.example/a.jpg#crop"),
         ("\\img\\a.jpg", "http://www.example.com/img/a.jpg"),
-        ("http://bücher.example/ü.jpg", "http://xn--bcher-kva.example/ü.jpg"),
         ("http://[2001:db8::1]/a.jpg", "http://[2001:db8::1]/a.jpg"),
         ("http://192.0.2.7/a.jpg", "http://192.0.2.7/a.jpg"),
         ("http://www.gifts.example/a.jpg", "http://www.gifts.example/a.jpg"),
@@ -40,6 +40,19 @@ resolve = resolver(RULES)
 )
 def test_resolved(src: str, url: str) -> None:
     assert resolve(src, PAGE) == (url, urlsplit(url).netloc.rsplit(":8443")[0])
+
+
+@pytest.mark.parametrize(
+    ("src", "host"),
+    [
+        ("http://CDN.Example/a.jpg", "cdn.example"),
+        ("http://bücher.example/ü.jpg", "xn--bcher-kva.example"),
+        ("http://BÜCHER.example:80/", "xn--bcher-kva.example"),
+        ("http://a.example./a.jpg", "a.example."),
+    ],
+)
+def test_the_host_has_one_form_and_the_url_stays_as_written(src: str, host: str) -> None:
+    assert resolve(src, PAGE) == (src, host)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +94,10 @@ def test_dropped(src: str, reason: Drop) -> None:
 
 
 def test_limits_are_inclusive() -> None:
-    assert resolve("http://a.example/" + "a" * 1_983, None) == ("http://a.example/" + "a" * 1_983, "a.example")
+    assert resolve("http://a.example/" + "a" * 1_983, None) == (
+        "http://a.example/" + "a" * 1_983,
+        "a.example",
+    )
     host = "a" * 52 + ".example"
     assert resolve(f"http://{host}/a.jpg", None) == (f"http://{host}/a.jpg", host)
 
@@ -92,8 +108,9 @@ def test_without_a_page_a_url_must_be_absolute() -> None:
     assert resolve("http://a.example/a.jpg", None) == ("http://a.example/a.jpg", "a.example")
 
 
-PATHS = st.text("abA0._-~/?#%&=;:@!$'()*+,\\ü| ", max_size=12)
-BASES = st.builds("http://www.example.com{}".format, st.text("ab./?;=", max_size=8).map("/{}".format))
+# without ";", as urljoin loses one that stands at the end of a path
+PATHS = st.text("abA0._-~/?#%&=:@!$'()*+,\\ü| ", max_size=12)
+BASES = st.builds("http://www.example.com{}".format, st.text("ab./?=", max_size=8).map("/{}".format))
 
 
 @settings(deadline=None, max_examples=400)
@@ -103,8 +120,8 @@ BASES = st.builds("http://www.example.com{}".format, st.text("ab./?;=", max_size
 def test_relative_urls_are_what_the_standard_library_makes_of_them(src: str, base: str) -> None:
     found = resolve(src, base)
     if not isinstance(found, Drop):
-        expected = urljoin(base, src.strip().replace("\\", "/")).partition("#")[0]
-        assert found[0].rstrip("?") == expected.replace(" ", "%20").rstrip("?")
+        expected = urljoin(base, src.strip().replace("\\", "/"))
+        assert found[0].rstrip("?") == expected.rstrip("?")
 
 
 @settings(deadline=None, max_examples=400)
@@ -114,7 +131,7 @@ def test_any_string_is_resolved_or_dropped(src: str, base: str | None) -> None:
     if not isinstance(found, Drop):
         url, host = found
         url.encode()
-        assert url.startswith(("http://", "https://"))
+        assert url.lower().startswith(("http://", "https://"))
         assert (len(url) <= 2_000) and (0 < len(host) <= 60)
-        assert not set(url) & set(" \t\r\n#")
+        assert not set(url) & set("\t\r\n\0")
         assert resolve(url, None) == found, "resolving is idempotent"

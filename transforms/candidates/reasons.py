@@ -38,5 +38,7 @@ class Note(StrEnum):
     BAD_LENGTH = "bad_length"  #: records whose Content-Length is not the length of their block
     OVERSIZED_RECORD = "oversized_record"  #: records longer than `max_record_bytes`, skipped
     BAD_JSON = "bad_json"  #: WAT records that are not JSON; image links that can be cut out are kept
-    REPAIRED_JSON = "repaired_json"  #: WAT records with bytes that are not UTF-8, surrogates, control characters
+    REPAIRED_JSON = (
+        "repaired_json"  #: WAT records with bytes that are not UTF-8, surrogates, control characters
+    )
     BAD_HTTP = "bad_http"  #: HTML responses whose body could not be decoded

@@ -25,9 +25,10 @@ def resolver(
 ) -> Callable[[str, str | None], tuple[str, str] | Drop]:
     """A function from (src, base) to (URL, host) or the reason to drop it.
 
-    `base` is an absolute URL, None where there is none. The URL is absolute, its scheme and host in lower
-    case and the host in its ASCII form (IDNA), without fragment; spaces are encoded, anything else stays
-    as it was written. A URL with user or password is no URL for us: nobody meant to publish it.
+    `base` is an absolute URL, None where there is none. An absolute URL stays as it was written, spaces and
+    upper case included, as it is half of the key that LAION's tables join by; only white space around it
+    and control characters go, as in browsers. The host comes in lower case and in its ASCII form (IDNA). A
+    URL with user or password is no URL for us: nobody meant to publish it.
     """
     excluded = re.compile(rf"\.(?:{'|'.join(rules.excluded_extensions)})(?![a-z0-9])")
     beacon = re.compile("|".join(rules.tracking_paths))
@@ -99,27 +100,21 @@ def _absolute(src: str, base: str | None, rules: CandidateRules) -> tuple[str, s
         return Drop.DATA_URL
     if scheme and scheme[1].lower() not in rules.schemes:
         return Drop.SCHEME
-    src = src.replace("\\", "/")
     if scheme and not _AUTHORITY.match(src, scheme.end()):
         return Drop.BAD_URL
     if len(src) > 2 * rules.max_url_chars:  # before work that grows with its length
         return Drop.LONG_URL
     try:
-        parts = urlsplit(urljoin(base or "", src))
-        host, port = parts.hostname or "", parts.port
+        url = src if scheme else urljoin(base or "", src.replace("\\", "/"))
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
         if not host.isascii():
-            host = host.encode("idna").decode()
-    except ValueError:  # broken brackets or port; UnicodeError of the IDNA codec is one too
+            host = host.encode("idna").decode().lower()
+        url.encode()
+    except ValueError:  # broken brackets or port; what the IDNA codec and lone surrogates raise is one too
         return Drop.BAD_URL
     if parts.scheme not in rules.schemes:
         return Drop.SCHEME if parts.scheme else Drop.BAD_URL
     if not host or "@" in parts.netloc:
         return Drop.BAD_URL
-    if ":" in host:
-        host = f"[{host}]"
-    rest = parts.path + (f"?{parts.query}" if parts.query else "")
-    rest = rest.replace(" ", "%20")
-    if not rest.isprintable() and any("\ud800" <= char <= "\udfff" for char in rest):
-        return Drop.BAD_URL
-    host = host.lower()
-    return f"{parts.scheme}://{host}{f':{port}' if port is not None else ''}{rest}", host, rest
+    return url, f"[{host}]" if ":" in host else host, f"{parts.path}?{parts.query}"

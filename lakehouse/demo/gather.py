@@ -1,8 +1,8 @@
-"""Makes what the demo web carries: `python -m lakehouse.demo.gather --pairs emoji_pairs.parquet --to lakehouse/demo/web`.
+"""Makes what the demo web carries: `python -m lakehouse.demo.gather --pairs FILE --to lakehouse/demo/web`.
 
-From a table of emoji with their Fluent 3D drawings and CLDR names it takes 400, in the formats of a real web: most
-JPEG, some WEBP with transparency, some PNG. Which ones is decided by a hash of the code points, never by how well
-a model does on them.
+From a table of emoji with their Fluent 3D drawings and CLDR names it takes 400, in the formats of a real
+web: most JPEG, some WEBP with transparency, some PNG. Which ones is decided by a hash of the code points,
+never by how well a model does on them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def gather(rows: list[dict[str, Any]], choice: Choice) -> list[dict[str, Any]]:
-    """The carried pictures: `choice.count` plain ones, then the small and the turned ones of the first of them."""
+    """The carried pictures: `choice.count` plain ones, then the small and the turned ones of some of them."""
     fit = [
         row
         for row in rows

@@ -1,4 +1,4 @@
-"""The pictures that the demo web carries: 400 emoji in Fluent's 3D style, with their names in twelve languages."""
+"""The pictures that the demo web carries: 400 emoji in Fluent's 3D style, with names in twelve languages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PICTURES = pa.schema(
         pa.field("names", pa.map_(pa.string(), pa.string()), nullable=False),
     ]
 )
-"""Columns of web/pictures.parquet. `form` is plain, small (under LAION's 5,000 bytes) or turned (EXIF orientation 6)."""
+"""Columns of web/pictures.parquet; `form` is plain, small (under 5,000 bytes) or turned (by EXIF)."""
 
 FILE = Path(__file__).parent / "web" / "pictures.parquet"
 

@@ -1,8 +1,8 @@
 """Short sentences in twelve languages, each with a place for a name.
 
-CLDR's emoji names are bare nouns: too short for CLD3 and often for the 5-character rule. Set in one of these
-sentences they read like the captions of real pages. The name stands behind a colon, in quotes or at the head, so
-that no language has to inflect it.
+CLDR's emoji names are bare nouns: too short for CLD3 and often for the 5-character rule. Set in one of
+these sentences they read like the captions of real pages. The name stands behind a colon, in quotes or at
+the head, so that no language has to inflect it.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ SENTENCES: dict[str, tuple[str, ...]] = {
         "我们商店今天的新品，贴纸：{}",
     ),
 }
-"""language code as CLD3 gives it -> sentences with one `{}` for the name (written for this package, Apache-2.0)"""
+"""Language code as CLD3 gives it -> sentences with one `{}` for the name. Written for this package."""
 
 
 def sentence(language: str, name: str, which: int) -> str:

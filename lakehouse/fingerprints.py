@@ -3,13 +3,14 @@
 A relation's fingerprint is the sum over its rows, so it does not depend on order, partitioning,
 compaction or file layout; a row that leaves is subtracted. It guards against accident, not forgery.
 
-A row's hash is MurmurHash3 x64 128 (seed 0) of its cells in schema order. A cell is an 8-byte
+A row's hash is MurmurHash3 x64 128 (seed 0; its 16 bytes read as a little-endian integer, as
+`mmh3.hash128` does) of its cells in schema order. A cell is an 8-byte
 little-endian length and that many bytes; NULL is eight bytes of 0xFF. The bytes are:
 
 - integers, booleans, timestamps (microseconds): int64, little-endian;
-- floats: float64, little-endian, with -0.0 as 0.0 and one NaN;
+- floats: float64, little-endian, with -0.0 as 0.0 and one NaN (positive, quiet, no payload);
 - strings: UTF-8; binary: as they are; large_binary (a payload): the sha256 of its bytes, 32 bytes;
-- fixed-size lists of floats (a vector): the elements' own little-endian bytes, -0.0 as 0.0;
+- fixed-size lists of floats (a vector): the elements' own little-endian bytes, -0.0 as 0.0, one NaN;
 - other lists: the cells of the elements, one after the other.
 
 `docs/architecture.md` carries test vectors.
@@ -98,26 +99,29 @@ def _values(array: pa.Array) -> pa.Array:
 def _numbers(array: pa.Array) -> np.ndarray:
     dtype = array.type
     if pa.types.is_floating(dtype):
-        floats = pc.fill_null(array.cast(pa.float64()), 0.0).to_numpy(zero_copy_only=False) + 0.0
-        return np.where(np.isnan(floats), np.nan, floats).astype("<f8")
+        floats = pc.fill_null(array.cast(pa.float64()), 0.0).to_numpy(zero_copy_only=False)
+        return _plain(floats).astype("<f8")
     if pa.types.is_timestamp(dtype):
         array = array.cast(pa.timestamp("us", tz=dtype.tz)).cast(pa.int64())
     elif not (pa.types.is_integer(dtype) or pa.types.is_boolean(dtype)):
         raise TypeError(f"no row hash is defined for columns of type {dtype}")
-    return pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False).astype("<i8")
+    numbers: np.ndarray = pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    return numbers.astype("<i8")
+
+
+def _plain(floats: np.ndarray) -> np.ndarray:
+    """The same numbers with one zero and one NaN."""
+    return np.where(np.isnan(floats), floats.dtype.type(np.nan), floats + floats.dtype.type(0))
 
 
 def _vectors(array: pa.FixedSizeListArray) -> pa.Array:
     size = array.type.list_size
-    flat = array.flatten() if array.null_count == 0 else pc.fill_null(array.values, 0)
-    elements = flat.to_numpy(zero_copy_only=False) + flat.type.to_pandas_dtype()(0)
-    if array.null_count:
-        elements = elements[array.offset * size : (array.offset + len(array)) * size]
-    return _masked(_fixed(elements.reshape(len(array), size)), array)
+    elements = array.values.slice(array.offset * size, len(array) * size).to_numpy(zero_copy_only=False)
+    return _masked(_fixed(_plain(elements).reshape(len(array), size)), array)
 
 
 def _lists(array: pa.ListArray) -> pa.Array:
-    values = []
+    values: list[bytes | None] = []
     for item in array:
         if not item.is_valid:
             values.append(None)

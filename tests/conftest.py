@@ -1,0 +1,26 @@
+"""Fixtures that all tests share: one small Dask cluster, and an empty lake for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from distributed import Client
+
+from lakehouse import cluster, settings
+from lakehouse import lake as lakes
+from lakehouse.lake import Lake
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[Client]:
+    """Two worker processes, started once for the whole run."""
+    with cluster.connect(settings.Cluster(workers=2, memory="4GB")) as client:
+        yield client
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """A new lake without rows."""
+    return lakes.init(str(tmp_path / "lake"))

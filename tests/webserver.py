@@ -57,6 +57,9 @@ class WebServer:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while line := await reader.readline():
+                if not line.startswith(b"GET "):
+                    writer.write(answer(code="400 Bad Request"))
+                    break
                 path = line.split()[1].decode()
                 headers = {}
                 while field_line := (await reader.readline()).strip():

@@ -26,7 +26,9 @@ _INDEX = pa.schema(
         pa.field("url_id", pa.int64()),
         pa.field("rank", pa.int8()),  # 0: code 200, 1: a redirect, 2: any other
         pa.field("archive", pa.int32()),  # which of the archives
-        pa.field("offsets", pa.list_(pa.int64())),  # of the URL's record, then of those it redirects to
+        # Of the URL's record, then of those it redirects to, with blanks between: not a list, because
+        # distributed's shuffle cannot take lists of Arrow dtype.
+        pa.field("offsets", pa.string()),
     ]
 )
 _GZIP = b"\x1f\x8b\x08"  # RFC 1952
@@ -83,7 +85,7 @@ def _index(numbered: tuple[int, str], redirects: int, options: Mapping[str, Any]
         pa.array(seen.keys(), pa.int64()),
         pa.array([this.rank for this in seen.values()], pa.int8()),
         pa.array([number] * len(seen), pa.int32()),
-        pa.array([_chain(this, seen, redirects) for this in seen.values()], pa.list_(pa.int64())),
+        pa.array([" ".join(map(str, _chain(this, seen, redirects))) for this in seen.values()], pa.string()),
     ]
     return columns.to_pandas(pa.table(arrays, schema=_INDEX))
 
@@ -163,7 +165,8 @@ def _read_partition(
         if row["archive"] is None:
             outcome.fail(DownloadError(DownloadStatus.NOT_ARCHIVED, "no record of the URL"))
         else:
-            by_archive.setdefault(row["archive"], []).append((row["offsets"], outcome))
+            offsets = [int(offset) for offset in row["offsets"].split()]
+            by_archive.setdefault(row["archive"], []).append((offsets, outcome))
     for number, wanted in by_archive.items():
         with fsspec.open(archives[number], "rb", **options) as file:
             for offsets, outcome in sorted(wanted, key=lambda each: each[0]):

@@ -19,7 +19,6 @@ import pyarrow as pa
 from distributed import Client, as_completed
 
 from lakehouse import cluster, faults
-from lakehouse.errors import DamagedError
 from lakehouse.fingerprints import Fingerprint, fingerprint
 from lakehouse.lake import Lake
 from lakehouse.ledger import LEASE, Claim, Result
@@ -64,25 +63,25 @@ def write_part(frame: pd.DataFrame, targets: Sequence[Target], batch: int, crash
 
 
 def _store(rows: pd.DataFrame, target: Target, batch: int, counts: Counts) -> Part:
-    schema = target.spec.schema
     total = Counter(counts)
-    if "image" in schema.names:
-        have = rows["image"].notnull().to_numpy(bool)
-        for unit, n in rows["unit"].value_counts().items():
-            total[str(unit), "in"] += int(n)
-        for unit, n in rows["unit"][~have].value_counts().items():
-            total[str(unit), "drop:not_fetched"] += int(n)
-        rows = rows[have]
-    if not len(rows) or not set(schema.names) - {"batch"} <= set(rows.columns):
-        if len(rows):
-            raise DamagedError(
-                f"{target.key}: a transform made rows without {set(schema.names) - set(rows.columns)}"
-            )
+    if len(rows) == 0:  # a frame of bookkeeping alone has no columns of the table
         return Part(target.key, [], 0, Fingerprint(), total)
+    schema = target.spec.schema
+    if "image" in schema.names:
+        rows = _with_payload(rows, total)
     numbered = rows.assign(batch=pd.array([batch] * len(rows), pd.ArrowDtype(pa.int64())))
     table = columns.to_arrow(numbered, schema).combine_chunks()
     files = target.writer.write(table)
     return Part(target.key, files, len(table), fingerprint(table), total)
+
+
+def _with_payload(rows: pd.DataFrame, counts: Counter[tuple[str, str]]) -> pd.DataFrame:
+    """The rows that have a picture; a URL without one has its row in `downloads` alone."""
+    have = rows["image"].notnull().to_numpy(bool)
+    for name, some in (("in", rows), ("drop:not_fetched", rows[~have])):
+        for unit, n in some["unit"].value_counts().items():
+            counts[str(unit), name] += int(n)
+    return rows[have]
 
 
 def run_batch(

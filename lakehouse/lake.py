@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import dask.dataframe as dd
 
@@ -44,21 +42,22 @@ class Lake:
     def __repr__(self) -> str:
         return f"Lake({self.storage.root!r})"
 
-    @cached_property
-    def specs(self) -> dict[str, schema.TableSpec]:
-        """The lake's tables by name: the fixed ones and one of embeddings per model."""
-        found = dict(schema.FIXED)
+    def names(self) -> list[str]:
+        """The lake's tables: the fixed ones and one of embeddings per model."""
+        return [*schema.FIXED, *[f"embeddings_{model.name}" for model in self.settings.models]]
+
+    def spec(self, name: str) -> schema.TableSpec:
+        """The table of that name. Raises UsageError where the lake has none."""
+        if name in schema.FIXED:
+            return schema.FIXED[name]
         for model in self.settings.models:
-            spec = schema.embeddings(model.name, dimension(model))
-            found[spec.name] = spec
-        return found
+            if name == f"embeddings_{model.name}":
+                return schema.embeddings(model.name, dimension(model))
+        raise UsageError(f"no table {name!r}; there are {', '.join(self.names())}")
 
     def table(self, key: str) -> Table:
         """The table behind a ledger key: `scores/similarity_b32` is in `scores`."""
-        name = key.partition("/")[0]
-        if name not in self.specs:
-            raise UsageError(f"no table {name!r}; there are {', '.join(sorted(self.specs))}")
-        return open_table(self.storage, self.specs[name])
+        return open_table(self.storage, self.spec(key.partition("/")[0]))
 
     def pins(self, building: bool = False) -> Pins:
         """The batches that exist at head."""

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from distributed import Client
 
+from lakehouse import views
 from lakehouse.batch import recover, run_batch
-from lakehouse.errors import ConflictError, LakeError, RulesChangedError
+from lakehouse.errors import ConflictError, LakeError, RulesChangedError, UsageError
 from lakehouse.lake import Lake
+from lakehouse.ledger import Claim
 from lakehouse.stages import ALL, Options, Stage, chosen, downstream
+
+READ_BY_VIEWS = ("candidates", "downloads", "scores", "duplicates")
+WAIT_SECONDS = 2.0  # between two looks at another driver's claim
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Progress:
 
 def plan(lake: Lake, stage: Stage, options: Options | None = None) -> Plan:
     """Compares the stage's driving input with what the ledger has as done. Reads the ledger alone."""
-    selection = _selection(options or Options())
+    selection = _selection(lake, stage, options or Options())
     generation = lake.ledger.generations().get(stage.name, (0, 0))[1]
     history = [e for e in lake.ledger.done(stage.name) if e["generation"] == generation]
     finished = {work for e in history if e["selection"] == selection for work in e["units"]}
@@ -70,8 +77,23 @@ def plan(lake: Lake, stage: Stage, options: Options | None = None) -> Plan:
     )
 
 
-def _selection(options: Options) -> str:
-    return f"view:{options.view}" if options.view else ALL
+def _selection(lake: Lake, stage: Stage, options: Options) -> str:
+    """What of its works the stage is asked for: all, or a view as it stands.
+
+    A view's rows change with its SQL and with the tables that it reads, so both are in the selection:
+    when either moves on, every work is looked at again, and only rows that are missing are computed.
+    """
+    if not options.view:
+        return ALL
+    if stage.kind != "embeddings":
+        raise UsageError(
+            f"--view chooses what is embedded; {stage.name} works on all: `lake run embeddings --view …`"
+        )
+    pins = {
+        key: pin for key, pin in lake.pins(building=True).items() if key.partition("/")[0] in READ_BY_VIEWS
+    }
+    state = json.dumps([views.definition(lake, options.view), sorted(pins.items())])
+    return f"view:{options.view}@{hashlib.sha256(state.encode()).hexdigest()[:16]}"
 
 
 def _available(lake: Lake, stage: Stage) -> list[str]:
@@ -140,7 +162,7 @@ def _groups(lake: Lake, todo: Plan) -> list[tuple[str, ...]]:
 def _run_one(
     lake: Lake, client: Client, stage: Stage, works: Sequence[str], options: Options, progress: Progress
 ) -> None:
-    claim = lake.ledger.claim(stage.keys, works, stage.fingerprint(), _selection(options), _rules(stage))
+    claim = _claim(lake, stage, works, options)
     try:
         if claim.takeover:
             recover(lake, claim)
@@ -154,6 +176,19 @@ def _run_one(
             recover(lake, claim)
             lake.ledger.abandon(claim)
         raise
+
+
+def _claim(lake: Lake, stage: Stage, works: Sequence[str], options: Options) -> Claim:
+    """Claims the stage's next batch; with `wait`, as soon as another driver lets go of it."""
+    while True:
+        try:
+            return lake.ledger.claim(
+                stage.keys, works, stage.fingerprint(), _selection(lake, stage, options), _rules(stage)
+            )
+        except ConflictError:
+            if not options.wait:
+                raise
+            time.sleep(WAIT_SECONDS)
 
 
 def rebuild(

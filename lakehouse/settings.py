@@ -15,15 +15,20 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lakehouse.demo import MODEL
 from lakehouse.errors import NoLakeError, UsageError
 from lakehouse.storage import Storage
 from transforms.candidates.rules import CandidateRules
 from transforms.downloads.rules import DownloadRules, Network
-from transforms.embeddings.model import BUILTIN, ModelSpec
+from transforms.embeddings.model import BUILTIN as OPENAI
+from transforms.embeddings.model import ModelSpec
 
 FILE = "lake.toml"
 DEFAULT_ROOT = "lake"
 USER_AGENT = "Pairlake/0.1 (+https://example.org/set-network.user_agent-in-lake.toml)"
+
+# Names that stand for one model everywhere: thresholds and heads go by them.
+BUILTIN = {**OPENAI, "demo": ModelSpec("demo", str(MODEL))}
 
 T = TypeVar("T")
 

@@ -17,10 +17,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import dask.dataframe as dd
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from dask import delayed
+from dask.delayed import Delayed
 
-from lakehouse import pairs
+from lakehouse import pairs, views
 from lakehouse.errors import UsageError
 from lakehouse.lake import Lake, batches_of, ranges
 from lakehouse.ledger import Source
@@ -40,6 +43,7 @@ class Options:
     replay: bool = False
     retry: tuple[str, ...] = ()
     view: str | None = None
+    wait: bool = False
 
 
 @dataclass(frozen=True)
@@ -253,9 +257,23 @@ def _embeddings(model: ModelSpec) -> Stage:
     key = f"embeddings_{model.name}"
 
     def build(lake: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
-        return [embeddings.embeddings(pairs.pairs(lake, works), model)]
+        wanted = _of_view(lake, key, options.view) if options.view else None
+        return [embeddings.embeddings(pairs.pairs(lake, works, wanted), model)]
 
     return Stage(key, "embeddings", (key,), "downloads", "gpu", model.fingerprint, build)
+
+
+def _of_view(lake: Lake, key: str, view: str) -> Delayed:
+    """The sample_ids of `view` that `key` does not have yet, found on a worker and kept there."""
+    pin = lake.pins(building=True).get(key)
+    have = lake.read(key, [pin] if pin else [], ["sample_id"]).to_delayed() if pin else []
+    return delayed(_missing)(delayed(views.sample_ids)(lake.settings, view), have)
+
+
+def _missing(ids: np.ndarray, have: Sequence[pd.DataFrame]) -> np.ndarray:
+    return (
+        np.setdiff1d(ids, np.concatenate([h["sample_id"].to_numpy(np.int64) for h in have])) if have else ids
+    )
 
 
 def _scores(scorer: Scorer) -> Stage:

@@ -1,0 +1,65 @@
+# Recipes for a lake and for this repository. Arguments are passed on: `just scores --workers 4`.
+# The lake is LAKE_ROOT, else ./lake.
+
+# list the recipes
+[private]
+default:
+    @just --list --unsorted
+
+# build a lake from the embedded demo web, end to end (./demo-lake)
+demo *args:
+    uv run lake demo {{args}}
+
+# extract candidates from the registered crawl files
+candidates *args:
+    uv run lake run candidates {{args}}
+
+# fetch what the candidates name
+downloads *args:
+    uv run lake run downloads {{args}}
+
+# embed captions and pictures
+embeddings *args:
+    uv run lake run embeddings {{args}}
+
+# score the pairs
+scores *args:
+    uv run lake run scores {{args}}
+
+# every stage, upstream first
+all *args:
+    uv run lake run {{args}}
+
+# make a stage and what depends on it anew: just rebuild embeddings
+rebuild *args:
+    uv run lake rebuild {{args}}
+
+# what is fresh, what is not, and why
+status *args:
+    uv run lake status {{args}}
+
+# ask a question: just sql "select language, count(*) from pairs group by all"
+sql query *args:
+    uv run lake sql "{{query}}" {{args}}
+
+# name what the lake holds now
+release name *args:
+    uv run lake release create {{name}} {{args}}
+
+# the tests; options go to pytest
+test *args:
+    uv run pytest {{args}}
+
+# lint, format check and strict types
+lint:
+    uv run ruff check
+    uv run ruff format --check
+    uv run mypy
+
+# a benchmark by name (see benchmarks/), or the list of them: just bench driver_memory --json
+bench *args:
+    @{{ if args == "" { "ls benchmarks/*.py" } else { "uv run --group bench python benchmarks/" + replace_regex(args, "^(\\S+)", "$1.py") } }}
+
+# the long tests: many kills at every step
+torture *args:
+    uv run pytest -m slow --timeout 3600 {{args}}

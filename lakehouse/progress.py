@@ -1,0 +1,97 @@
+"""Runs with something to look at: a bar on a terminal, one line per batch elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from lakehouse import run as runner
+from lakehouse.cluster import connect
+from lakehouse.lake import Lake
+from lakehouse.stages import Options, Stage
+
+
+def run(lake: Lake, stages: Sequence[Stage], options: Options, cluster: Mapping[str, Any]) -> int:
+    """`run.run` with a progress bar; no cluster is started where everything is fresh."""
+    plans = [runner.plan(lake, stage, options) for stage in stages]
+    if all(p.fresh for p in plans):
+        print("everything is fresh: nothing to do", file=sys.stderr)
+        return 0
+    with _client(lake, cluster) as client, _drawn() as progress:
+        return runner.run(lake, client, stages, options, progress)
+
+
+def rebuild(lake: Lake, names: Sequence[str], options: Options, cluster: Mapping[str, Any]) -> int:
+    """`run.rebuild` with a progress bar."""
+    with _client(lake, cluster) as client, _drawn() as progress:
+        return runner.rebuild(lake, client, names, options, progress)
+
+
+@contextmanager
+def _client(lake: Lake, cluster: Mapping[str, Any]) -> Iterator[Any]:
+    with connect(lake.settings.with_cluster(**cluster).cluster) as client:
+        if client.dashboard_link:
+            print(f"Dask dashboard: {client.dashboard_link}", file=sys.stderr)
+        yield client
+
+
+@contextmanager
+def _drawn() -> Iterator[runner.Progress]:
+    """Progress as a bar on stderr if that is a terminal, else as lines."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines()
+        return
+    columns = (
+        TextColumn("{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rows]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console) as bar:
+        yield _bars(bar)
+
+
+def _bars(bar: Bar) -> runner.Progress:
+    state: dict[str, Any] = {"rows": 0}
+
+    def start(plan: runner.Plan, batches: int) -> None:
+        state.update(rows=0, done=0, task=None)
+        if batches:
+            state["task"] = bar.add_task(plan.stage.name, total=batches, rows="")
+
+    def step(done: int, total: int, rows: int) -> None:
+        task = bar.tasks[state["task"]]
+        seen = state["rows"] + rows
+        rate = seen / max(task.elapsed or 0, 0.1)
+        bar.update(
+            state["task"], completed=state["done"] + done / total, rows=f"{seen:,} rows, {rate:,.0f}/s"
+        )
+        state["last"] = rows
+
+    def batch(stage: Stage, works: int) -> None:
+        state["done"] += 1
+        state["rows"] += state.pop("last", 0)
+        bar.update(state["task"], completed=state["done"])
+
+    return runner.Progress(start, step, batch)
+
+
+def _lines() -> runner.Progress:
+    state = {"rows": 0}
+
+    def step(done: int, total: int, rows: int) -> None:
+        state["rows"] = rows
+
+    def batch(stage: Stage, works: int) -> None:
+        print(f"{stage.name}: a batch of {works} done, {state['rows']:,} rows", file=sys.stderr)
+
+    return runner.Progress(step=step, batch=batch)

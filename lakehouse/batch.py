@@ -11,20 +11,24 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import dask
 import dask.dataframe as dd
 import pandas as pd
 import pyarrow as pa
-from distributed import Client, as_completed
+from dask.delayed import delayed
+from distributed import Client, Future, as_completed
 
 from lakehouse import cluster, faults
+from lakehouse.errors import LakeError
 from lakehouse.fingerprints import Fingerprint, fingerprint
 from lakehouse.lake import Lake
 from lakehouse.ledger import LEASE, Claim, Result
 from lakehouse.schema import TableSpec
 from lakehouse.tables import DataFile, Writer
 from transforms import columns
+
+POLL_SECONDS = 0.02  # between two looks at what the workers have finished
 
 Counts = Mapping[tuple[str, str], int]  # (unit, count's name) -> n
 Report = Callable[[int, int, int], None]  # tasks done, tasks in all, rows so far
@@ -92,15 +96,15 @@ def run_batch(
     name = claim.keys[0]
     targets = [_target(lake, key) for key in claim.keys]
     tasks = [
-        dask.delayed(write_part)(part, targets, claim.batch, name)
+        delayed(write_part)(part, targets, claim.batch, name)
         for frame in frames
         for part in frame.to_delayed()
     ]
     parts = _compute(lake, client, claim, tasks, need, report)
     faults.point(f"{name}:written")
-    lake.ledger.renew(claim)
     results = {}
     for key in claim.keys:
+        lake.ledger.renew(claim)  # raises where the claim was lost
         results[key] = _commit(lake, claim, key, [p for p in parts if p.key == key])
         faults.point(f"{key}:committed")
     lake.ledger.finish(claim, results, time.monotonic() - started, json.dumps({"tasks": len(tasks)}))
@@ -117,20 +121,41 @@ def _compute(
 ) -> list[Part]:
     """Waits for the tasks, renewing the claim's lease; a failed task raises here what it raised there."""
     futures = client.compute(tasks, resources=cluster.resources(client, need))
+    completed = as_completed(futures, with_results=True, raise_errors=False)
     renewed = time.monotonic()
     parts: list[Part] = []
     rows = 0
     try:
-        for count, (_, result) in enumerate(as_completed(futures, with_results=True), 1):
-            parts += result
-            rows += result[0].rows
-            report(count, len(futures), rows)
+        while not completed.is_empty():
             if time.monotonic() - renewed > LEASE.total_seconds() / 3:
                 lake.ledger.renew(claim)
                 renewed = time.monotonic()
+            ready = completed.next_batch(block=False)
+            for future, result in ready:
+                _check(claim, future, result)
+                parts += result
+                rows += result[0].rows
+            if ready:
+                report(len(futures) - completed.count(), len(futures), rows)
+            else:
+                time.sleep(POLL_SECONDS)
     finally:
         client.cancel(futures)
     return parts
+
+
+def _check(claim: Claim, future: Future[Any], result: Any) -> None:
+    """Raises what a failed task raised: as it is where it is Pairlake's own, else in one line."""
+    if future.status == "finished":
+        return
+    error = result[1] if future.status == "error" else result
+    if isinstance(error, LakeError):
+        raise error
+    reason = next(iter(str(error).splitlines()), "")[:300]
+    raise LakeError(
+        f"{claim.keys[0]}: batch {claim.batch} failed on a worker, nothing of it was kept: "
+        f"{type(error).__name__}: {reason}"
+    ) from error
 
 
 def _commit(lake: Lake, claim: Claim, key: str, parts: Sequence[Part]) -> Result:
@@ -147,7 +172,12 @@ def _commit(lake: Lake, claim: Claim, key: str, parts: Sequence[Part]) -> Result
 
 
 def recover(lake: Lake, claim: Claim) -> None:
-    """Deletes what an earlier try of the batch left in the tables."""
+    """Deletes what an earlier try of the batch left in the tables.
+
+    Raises `ConflictError`, and deletes nothing, unless the claim still holds: the rows of a batch that
+    is done, or that another driver has taken over, are not this driver's to delete.
+    """
+    lake.ledger.renew(claim)
     for key in claim.keys:
         part = key.partition("/")[2]
         table = lake.table(key)

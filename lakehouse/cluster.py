@@ -62,7 +62,7 @@ def _local(cluster: settings.Cluster) -> LocalCluster:
     except ImportError as error:
         raise UsageError("GPUs are asked for, but dask-cuda is missing: install pairlake[gpu]") from error
     try:
-        local = LocalCUDACluster(
+        local: LocalCluster = LocalCUDACluster(
             resources={"gpu": 1},
             rmm_allocator_external_lib_list=["torch", "cupy"],
             dashboard_address=":0",

@@ -103,8 +103,8 @@ def is_alive(claim: Event, lease_until: datetime, active: set[str]) -> bool:
     if place != _place():
         return lease_until > datetime.now(UTC)
     if int(pid) == os.getpid():
-        return claim["token"] in active
-    return _started(int(pid)) == started
+        return str(claim["token"]) in active
+    return _started(int(pid)) == str(started)
 
 
 def _place() -> str:

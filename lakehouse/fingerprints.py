@@ -111,7 +111,8 @@ def _numbers(array: pa.Array) -> np.ndarray:
 
 def _plain(floats: np.ndarray) -> np.ndarray:
     """The same numbers with one zero and one NaN."""
-    return np.where(np.isnan(floats), floats.dtype.type(np.nan), floats + floats.dtype.type(0))
+    plain: np.ndarray = np.where(np.isnan(floats), floats.dtype.type(np.nan), floats + floats.dtype.type(0))
+    return plain
 
 
 def _vectors(array: pa.FixedSizeListArray) -> pa.Array:

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from dask import delayed
-from dask.delayed import Delayed
+from dask.delayed import Delayed, delayed
 
 from transforms import columns
 
@@ -21,7 +20,8 @@ def matches(rows: dd.DataFrame, table: dd.DataFrame, key: str) -> Delayed:
     """The rows of `table` whose `key` occurs in `rows`, as one delayed Arrow table."""
     keys = delayed(_distinct)([delayed(_keys)(part, key) for part in rows[[key]].to_delayed()])
     found = [delayed(_matching)(part, key, keys) for part in table.to_delayed()]
-    return delayed(pa.concat_tables)(found)
+    joined: Delayed = delayed(pa.concat_tables)(found)
+    return joined
 
 
 def without(rows: dd.DataFrame, table: dd.DataFrame, key: str, reason: str) -> dd.DataFrame:
@@ -30,11 +30,15 @@ def without(rows: dd.DataFrame, table: dd.DataFrame, key: str, reason: str) -> d
     Bookkeeping rows (see `transforms.columns`) pass through.
     """
     known = matches(rows, table[[key]], key)
-    return rows.map_partitions(_drop, known, key, reason, meta=rows._meta, enforce_metadata=False)
+    kept: dd.DataFrame = rows.map_partitions(
+        _drop, known, key, reason, meta=rows._meta, enforce_metadata=False
+    )
+    return kept
 
 
 def _keys(part: pd.DataFrame, key: str) -> np.ndarray:
-    return part[key].dropna().to_numpy(np.int64)
+    keys: np.ndarray = part[key].dropna().to_numpy(np.int64)
+    return keys
 
 
 def _distinct(parts: list[np.ndarray]) -> np.ndarray:

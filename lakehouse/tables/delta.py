@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
-from deltalake.transaction import AddAction
+from deltalake.transaction import AddAction, RemoveAction
 
 from lakehouse.errors import StorageError, UsageError
 from lakehouse.schema import TableSpec
@@ -104,8 +104,9 @@ class DeltaFormat:
             if isinstance(error.__cause__, TableNotFoundError):
                 return None
             if version is not None and isinstance(error.__cause__, DeltaError):
+                name = self.spec.name
                 raise UsageError(
-                    f"table {self.spec.name} has no version {version}: `lake history {self.spec.name}` lists them"
+                    f"table {name} has no version {version}: `lake history {name}` lists them"
                 ) from error
             raise
 
@@ -129,7 +130,7 @@ class DeltaFormat:
         """One append of all `files`, with `lineage` in the commit."""
         table = self._open() or self._create()
         now = int(time.time() * 1000)
-        adds = []
+        adds: list[AddAction | RemoveAction] = []
         for file in files:
             native = json.loads(file.native)
             values = {self.spec.partition_by: native["part"]} if self.spec.partition_by else {}
@@ -175,7 +176,7 @@ class DeltaFormat:
             slices = [piece for s in slices for piece in _cut(s, rows)]
         most = rows or max((s.stop for s in slices), default=1)
         tasks = [[slices[i] for i in group] for group in grouped([s.stop - s.start for s in slices], most)]
-        return dd.from_map(
+        frame: dd.DataFrame = dd.from_map(
             read_slices,
             tasks or [[]],
             storage=self.storage,
@@ -185,6 +186,7 @@ class DeltaFormat:
             meta=frames.meta(schema),
             enforce_metadata=False,
         )
+        return frame
 
     def arrow(self, ranges: Sequence[Range], columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of `ranges` in this process."""
@@ -283,7 +285,8 @@ def _read_rows(filesystem: Any, path: str, piece: Slice, names: list[str]) -> pa
     """The slice's rows, reading only the row groups that hold them."""
     with filesystem.open_input_file(path) as source:
         file = pq.ParquetFile(source, page_checksum_verification=True)
-        first, groups, seen = 0, [], 0
+        groups: list[int] = []
+        first = seen = 0
         for index in range(file.num_row_groups):
             count = file.metadata.row_group(index).num_rows
             if seen < piece.stop and seen + count > piece.start:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import dask.dataframe as dd
 import pandas as pd
 import pyarrow as pa
 
-from lakehouse.errors import UsageError
+from lakehouse.errors import StorageError, UsageError
 from lakehouse.schema import TableSpec
 from lakehouse.storage import Storage, storage_errors
 from lakehouse.tables.base import DataFile, Range, Version, grouped, predicate
@@ -24,7 +25,7 @@ import lance
 from lance.fragment import FragmentMetadata, write_fragments
 
 # Lance's file format; part of what a lake on disk is.
-STORAGE_VERSION = "2.2"
+STORAGE_VERSION: Literal["2.2"] = "2.2"
 LINEAGE = "pairlake"  # the transaction property, and in Delta the commit metadata, that carries lineage
 FRAGMENT = "_fragment"  # a column that `read` can add: the number of the fragment that holds the row
 
@@ -55,8 +56,9 @@ class LanceWriter:
         (file,) = fragment.files
         path = f"{self.spec.name}/data/{file.path}"
         digest = self.storage.sha256(path)
-        size = int(file.file_size_bytes)
-        return DataFile(path, fragment.physical_rows, size, digest, json.dumps(fragment.to_json()))
+        size = file.file_size_bytes
+        assert size is not None  # Lance knows it of every file that it has just written
+        return DataFile(path, fragment.physical_rows, int(size), digest, json.dumps(fragment.to_json()))
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,9 @@ class LanceFormat:
             return lance.dataset(self.uri, version=version, storage_options=dict(self.storage.options))
         except (ValueError, OSError) as error:
             if version is not None and self._open() is not None:
+                name = self.spec.name
                 raise UsageError(
-                    f"table {self.spec.name} has no version {version}: `lake history {self.spec.name}` lists them"
+                    f"table {name} has no version {version}: `lake history {name}` lists them"
                 ) from error
             if "was not found" in str(error) or "Not found" in str(error):
                 return None
@@ -94,20 +97,16 @@ class LanceFormat:
         return LanceWriter(self.storage, self.spec)
 
     def commit(self, files: Sequence[DataFile], lineage: Mapping[str, Any]) -> int:
-        """One append of all `files`, with `lineage` in the commit's message."""
+        """One append of all `files`, with `lineage` in the commit's message.
+
+        Files that are in the table already are left out. Raises StorageError where one is in it twice:
+        Lance appends again, silently, when the reply to a successful append was lost on the way.
+        """
         options = dict(self.storage.options)
-        dataset = self._open()
+        dataset = self._open() or self._create()
+        have = self._data_files(dataset)
+        fragments = [FragmentMetadata.from_json(f.native) for f in files if not have[f.path]]
         with storage_errors(self.uri):
-            if dataset is None:
-                schema = _plain(self.spec.schema)
-                dataset = lance.write_dataset(
-                    schema.empty_table(),
-                    self.uri,
-                    schema=schema,
-                    data_storage_version=STORAGE_VERSION,
-                    storage_options=options,
-                )
-            fragments = [FragmentMetadata.from_json(file.native) for file in files]
             committed = lance.LanceDataset.commit(
                 self.uri,
                 lance.Transaction(
@@ -117,7 +116,26 @@ class LanceFormat:
                 ),
                 storage_options=options,
             )
+        have = self._data_files(committed)
+        if any(have[file.path] != 1 for file in files):
+            raise StorageError(f"{self.uri}: a commit was stored twice: run the same command again")
         return int(committed.version)
+
+    def _create(self) -> lance.LanceDataset:
+        schema = _plain(self.spec.schema)
+        with storage_errors(self.uri):
+            return lance.write_dataset(
+                schema.empty_table(),
+                self.uri,
+                schema=schema,
+                data_storage_version=STORAGE_VERSION,
+                storage_options=dict(self.storage.options),
+            )
+
+    def _data_files(self, dataset: lance.LanceDataset) -> Counter[str]:
+        """How often each data file is in the table; known from the manifest alone."""
+        fragments = dataset.get_fragments()
+        return Counter(f"{self.spec.name}/data/{f.path}" for part in fragments for f in part.data_files())
 
     def read(
         self,
@@ -133,7 +151,7 @@ class LanceFormat:
         pieces = _pieces(dataset, self.spec.name, where, rows, skip) if dataset is not None else []
         most = rows or max((p.stop - p.start for p in pieces), default=1)
         tasks = [[pieces[i] for i in group] for group in grouped([p.stop - p.start for p in pieces], most)]
-        return dd.from_map(
+        frame: dd.DataFrame = dd.from_map(
             read_pieces,
             tasks or [[]],
             version=dataset.version if dataset is not None else 0,
@@ -144,10 +162,11 @@ class LanceFormat:
             meta=frames.meta(schema),
             enforce_metadata=False,
         )
+        return frame
 
     def take(self, version: int, fragments: Sequence[int], keys: Sequence[int]) -> pa.Table:
         """The rows of `fragments` whose key is among `keys`: reads the payload of those rows alone."""
-        dataset = self._open(version)
+        dataset = _at(self.storage, self.spec, version)
         key = self.spec.key[0]
         payload = [f.name for f in self.spec.schema if f.name not in (key, "batch", "unit")]
         wanted = ",".join(map(str, keys))
@@ -155,7 +174,7 @@ class LanceFormat:
             return dataset.scanner(
                 columns=[key, *payload],
                 filter=f"{key} in ({wanted})",
-                fragments=[dataset.get_fragment(number) for number in fragments],
+                fragments=[_fragment(dataset, number) for number in fragments],
                 late_materialization=payload,
             ).to_table()
 
@@ -244,21 +263,31 @@ def read_pieces(
     """One Dask partition: `pieces` of fragments, filtered by `where`."""
     tables = [schema.empty_table()]
     names = [name for name in schema.names if name != FRAGMENT]
-    uri = storage.uri(spec.name)
-    with storage_errors(uri):
-        dataset = (
-            lance.dataset(uri, version=version, storage_options=dict(storage.options)) if pieces else None
-        )
-        for piece in pieces:
+    dataset = _at(storage, spec, version) if pieces else None
+    for piece in pieces:
+        assert dataset is not None
+        with storage_errors(storage.uri(spec.name)):
             rows = dataset.scanner(
                 columns=names,
                 filter=where,
                 limit=piece.stop - piece.start,
                 offset=piece.start,
-                fragments=[dataset.get_fragment(piece.fragment)],
+                fragments=[_fragment(dataset, piece.fragment)],
                 scan_in_order=True,
             ).to_table()
-            if FRAGMENT in schema.names:
-                rows = rows.append_column(FRAGMENT, pa.array([piece.fragment] * len(rows), pa.int64()))
-            tables.append(rows.select(schema.names).cast(schema))
+        if FRAGMENT in schema.names:
+            rows = rows.append_column(FRAGMENT, pa.array([piece.fragment] * len(rows), pa.int64()))
+        tables.append(rows.select(schema.names).cast(schema))
     return frames.to_pandas(pa.concat_tables(tables))
+
+
+def _at(storage: Storage, spec: TableSpec, version: int) -> lance.LanceDataset:
+    uri = storage.uri(spec.name)
+    with storage_errors(uri):
+        return lance.dataset(uri, version=version, storage_options=dict(storage.options))
+
+
+def _fragment(dataset: lance.LanceDataset, number: int) -> lance.LanceFragment:
+    fragment = dataset.get_fragment(number)
+    assert fragment is not None  # the caller has seen it in this version
+    return fragment

@@ -11,9 +11,14 @@ from datetime import UTC, datetime
 
 import pytest
 from downloads_fixtures import AGENT, JPEG, QUICK, fetched, network
+from hypothesis import given
+from hypothesis import strategies as st
 from webserver import Handler, Page, answer, redirect, serving
 
-from transforms.downloads import Network
+from transforms.downloads import DownloadStatus, Network
+from transforms.downloads.fetch import redirected
+from transforms.downloads.resolve import target
+from transforms.downloads.status import DownloadError
 
 
 def in_turn(*answers: bytes) -> Handler:
@@ -107,6 +112,27 @@ def test_spelling_of_a_url_as_requested(url: str, path: str) -> None:
         [row] = fetched([url], server)
     assert row["status"] == "success", dict(server.seen)
     assert row["url"] == url
+
+
+@given(
+    st.text(max_size=80),
+    st.sampled_from(["", "http://", "https://a.test/", "http://a.test:", "//", "http://[", "http://xn--"]),
+)
+def test_any_text_as_a_url_or_as_a_location(text: str, start: str) -> None:
+    """Either a URL that may be requested comes out, or the one exception that becomes a row."""
+    world = Network(user_agent=AGENT, resolve={"*.test": ("127.0.0.1", 1)})
+    for make in (lambda: start + text, lambda: redirected("http://a.test/x", start + text)):
+        try:
+            url = target(make(), world)
+        except DownloadError as failure:
+            status = failure.status
+        else:
+            status = DownloadStatus.SUCCESS
+            assert url.scheme in ("http", "https")
+            assert not url.user
+            assert str(url).isascii()
+            assert not set(str(url)) & set(" \r\n\t")
+        assert status in ("success", "bad_url", "forbidden_address")
 
 
 @pytest.mark.parametrize(

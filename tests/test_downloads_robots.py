@@ -82,13 +82,21 @@ def test_host_out_of_reach_is_told_as_it_is_and_not_fetched() -> None:
     assert not {path for _, path in server.seen} & {"/pic.jpg"}
 
 
-def test_asked_once_per_host_and_kept_for_the_next_partition() -> None:
+def test_asked_once_per_host() -> None:
     urls = [f"http://{host}.test/pic.jpg?{i}" for host in "ab" for i in range(5)]
-    pages: dict[str | tuple[str, str], Page] = {f"/pic.jpg?{i}": answer(JPEG) for i in range(5)}
-    with serving(pages) as server:
-        for _ in range(2):
-            assert {row["status"] for row in fetched(urls, server)} == {"success"}
+    with serving({f"/pic.jpg?{i}": answer(JPEG) for i in range(5)}) as server:
+        assert {row["status"] for row in fetched(urls, server)} == {"success"}
     assert server.seen["a.test", "/robots.txt"] == server.seen["b.test", "/robots.txt"] == 1
+
+
+def test_kept_for_the_next_partition() -> None:
+    with serving({"/pic.jpg": answer(JPEG)}) as server:
+        url = f"http://127.0.0.1:{server.port}/pic.jpg"
+        agents = [f"Pairlake/{server.port}.{i} (+https://pairlake.example/)" for i in (0, 0, 1)]
+        for agent in agents:
+            [row] = fetched([url], server, allow_loopback=True, user_agent=agent)
+            assert row["status"] == ALLOWED
+    assert server.seen["127.0.0.1", "/robots.txt"] == 2  # once for each name that we gave
 
 
 def test_host_that_was_out_of_reach_is_asked_again_by_the_next_partition() -> None:
@@ -97,9 +105,12 @@ def test_host_that_was_out_of_reach_is_asked_again_by_the_next_partition() -> No
         "/pic.jpg": answer(JPEG),
     }
     with serving(pages) as server:
-        assert fetched(["http://a.test/pic.jpg"], server)[0]["status"] == DENIED
-        pages["/robots.txt"] = answer(code="404 Not Found")
-        assert fetched(["http://a.test/pic.jpg"], server)[0]["status"] == ALLOWED
+        url = f"http://127.0.0.1:{server.port}/pic.jpg"
+        agent = f"Pairlake/{server.port}.2 (+https://pairlake.example/)"
+        for status in (DENIED, ALLOWED):
+            [row] = fetched([url], server, allow_loopback=True, user_agent=agent)
+            assert row["status"] == status
+            pages["/robots.txt"] = answer(code="404 Not Found")
 
 
 def test_the_target_of_a_redirect_has_its_own_robots_txt() -> None:

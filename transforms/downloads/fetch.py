@@ -58,6 +58,8 @@ def fetch_all(urls: Sequence[str], rules: DownloadRules, network: Network) -> li
 
 
 async def _fetch_all(urls: Sequence[str], rules: DownloadRules, network: Network) -> list[Outcome]:
+    # For name lookups, which block a thread each: as many as there are places, so that dead names delay none.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(network.in_flight))
     async with Fetcher(rules, network) as fetcher:
         return await asyncio.gather(*(fetcher.fetch(url) for url in urls))
 

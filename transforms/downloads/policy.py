@@ -14,6 +14,7 @@ from typing import ClassVar
 from protego import Protego
 from yarl import URL
 
+from transforms.downloads.resolve import mapping
 from transforms.downloads.rules import ROBOTS_HOSTS, ROBOTS_SECONDS, DownloadRules, Network
 from transforms.downloads.status import DownloadError, DownloadStatus
 
@@ -77,15 +78,17 @@ class Robots:
 
 
 class RobotsCache:
-    """robots.txt of each origin: asked for once per partition, answers kept in the process for 24 hours."""
+    """robots.txt of each origin: asked for once per partition, answers kept in the process for 24 hours.
+
+    Those of hosts in `Network.resolve` are not kept: they are servers of our own, which come and go.
+    """
 
     _kept: ClassVar[OrderedDict[object, tuple[float, Robots]]] = OrderedDict()
     _lock = threading.Lock()  # partitions run in several threads of a process
 
     def __init__(self, fetch: Callable[[URL], Awaitable[Robots]], network: Network) -> None:
         self._fetch = fetch
-        self._product = network.product
-        self._world = (network.user_agent, *sorted(network.resolve.items()))
+        self._network = network
         self._asked: dict[URL, asyncio.Task[Robots]] = {}
 
     async def check(self, url: URL) -> None:
@@ -94,10 +97,12 @@ class RobotsCache:
         if origin not in self._asked:
             self._asked[origin] = asyncio.create_task(self._robots(origin))
         robots = await self._asked[origin]
-        robots.check(url, self._product)
+        robots.check(url, self._network.product)
 
     async def _robots(self, origin: URL) -> Robots:
-        key = (self._world, origin)
+        if mapping(origin.host or "", self._network.resolve) is not None:
+            return await self._fetch(origin.with_path("/robots.txt"))
+        key = (self._network.user_agent, origin)
         with self._lock:
             until, robots = self._kept.get(key, (0.0, Robots()))
         if time.monotonic() < until:

@@ -45,11 +45,12 @@ class Supply:
     def __init__(self, pictures: list[Picture]) -> None:
         self._pictures: Iterator[tuple[int, Picture]] = enumerate(reversed(pictures))
 
-    def take(self, language: str | None = None) -> tuple[Picture, str, str]:
-        """The next picture, a right caption for it, and the caption's language."""
+    def take(self, language: str | None = None, which: int | None = None) -> tuple[Picture, str, str]:
+        """The next picture, a right caption for it (in this language and form), and the caption's language."""
         index, picture = next(self._pictures)
         language = language or tuple(SENTENCES)[index % len(SENTENCES)]
-        return picture, ftfy.fix_text(sentence(language, picture.names[language], index)), language
+        text = sentence(language, picture.names[language], index if which is None else which)
+        return picture, ftfy.fix_text(text), language
 
 
 def _served(picture: Picture) -> Answer:
@@ -171,14 +172,14 @@ def _unfetchable(supply: Supply, answers: Answers) -> Iterator[Link]:
 
 def _odd_texts(supply: Supply, answers: Answers) -> Iterator[Link]:
     """Captions that have to be repaired, and some that nobody should train on."""
-    for kind, language, spoil in (
-        ("mojibake", "fr", lambda text: text.encode().decode("latin-1")),
-        ("line breaks", "en", lambda text: text.replace(" ", "\n", 2)),
-        ("entities", "de", lambda text: text.replace("ü", "&uuml;").replace("ä", "&auml;")),
-        ("overlong", "en", lambda text: " ".join([text] * 60)),
-        ("rude", "en", lambda text: f"You stupid idiot, this is crap: {text}"),
+    for kind, language, which, spoil in (
+        ("mojibake", "fr", 3, lambda text: text.encode().decode("latin-1")),
+        ("line breaks", "en", 1, lambda text: text.replace(" ", "\n", 2)),
+        ("entities", "de", 1, lambda text: text.replace("ü", "&uuml;")),
+        ("overlong", "en", 2, lambda text: " ".join([text] * 60)),
+        ("rude", "en", 0, lambda text: f"You stupid idiot, this is crap: {text}"),
     ):
-        picture, text, _ = supply.take(language)
+        picture, text, _ = supply.take(language, which)
         alt = spoil(text)
         url = f"http://attic.test/texts/{picture.file_name}"
         answers["attic.test", f"/texts/{picture.file_name}"] = _served(picture)

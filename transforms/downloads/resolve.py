@@ -51,6 +51,8 @@ _SPECIAL = tuple(
 _GLOBAL_IPV6 = ipaddress.IPv6Network("2000::/3")  # all of IPv6 that IANA has given out for public use
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: IPv4 as seen from networks without it
 _PLAIN = re.compile(r"[!#-;=?-\[\]_a-z~]+")  # nothing in it that would need quoting in a request
+# What DNS and the web use in names, 253 characters at most (RFC 1035), or an IPv6 address.
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9._-]+)?")
 
 
 class ForbiddenAddressError(OSError):
@@ -69,9 +71,10 @@ def target(url: str, network: Network) -> URL:
         raise DownloadError(DownloadStatus.BAD_URL, "not a valid URL") from error
     if clean.scheme not in ("http", "https"):
         raise DownloadError(DownloadStatus.BAD_URL, "scheme is neither http nor https")
-    if not host or len(host) > 253:
-        raise DownloadError(DownloadStatus.BAD_URL, "no host, or one longer than names can be")
-    if clean.raw_host != str(clean.raw_host).lower():
+    raw = clean.raw_host or ""
+    if not _HOST.fullmatch(raw):
+        raise DownloadError(DownloadStatus.BAD_URL, "no host, or none that could be a name")
+    if raw != raw.lower():
         clean = clean.with_host(host)
     mapped = mapping(host, network.resolve)
     if mapped is not None:

@@ -265,6 +265,7 @@ def _read(
 ) -> pa.Table:
     tables = [schema.empty_table()]
     names = list(dict.fromkeys([*schema.names, "batch"]))
+    full = pa.schema([spec.schema.field(name) for name in names])
     filesystem = storage.filesystem()
     for piece in slices:
         path = f"{spec.name}/{piece.path}"
@@ -272,12 +273,14 @@ def _read(
             rows = _read_rows(filesystem, path, piece, [n for n in names if n != spec.partition_by])
         if spec.partition_by is not None:
             rows = rows.append_column(spec.partition_by, pa.array([piece.part] * len(rows), pa.string()))
+        # Files that delta-rs wrote, in a delete or a compaction, come back with string_view columns
+        rows = rows.select(names).cast(full)
         mask = pa.array([False] * len(rows), pa.bool_())
         for r in ranges:
             if r.part in (None, piece.part):
                 batch = rows["batch"]
                 mask = pc.or_(mask, pc.and_(pc.greater_equal(batch, r.low), pc.less_equal(batch, r.high)))
-        tables.append(rows.filter(mask).select(schema.names).cast(schema))
+        tables.append(rows.filter(mask).select(schema.names))
     return pa.concat_tables(tables)
 
 

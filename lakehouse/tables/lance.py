@@ -103,7 +103,9 @@ class LanceFormat:
         Lance appends again, silently, when the reply to a successful append was lost on the way.
         """
         options = dict(self.storage.options)
-        dataset = self._open() or self._create()
+        dataset = self._open()
+        if dataset is None:  # one without rows is false
+            dataset = self._create()
         have = self._data_files(dataset)
         fragments = [FragmentMetadata.from_json(f.native) for f in files if not have[f.path]]
         with storage_errors(self.uri):

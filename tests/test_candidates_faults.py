@@ -165,13 +165,19 @@ def test_bad_characters_are_repaired(tmp_path: Path, broken: bytes) -> None:
         (b'"alt":"LiveInternet"', b'"alt":"LiveInternet', 1),
         (b'"alt":"LiveInternet"', b'"alt":LiveInternet"', 1),
         (b'"url":"//mc.yandex.ru', b'"url" "//mc.yandex.ru', 1),
-        (b'"Links":[', b'"Links":["IMG@/src"}', 0),
+        (b'"Links":[', b'"Links":[{"path":"IMG@/src","url":"x"]},', 0),
     ],
 )
 def test_bad_json_keeps_the_images_that_are_whole(tmp_path: Path, old: bytes, new: bytes, lost: int) -> None:
     assert RECORDS[PAGE].count(old) == 1
     found = run(tmp_path / "x.gz", swapped(RECORDS[PAGE].replace(old, new)))
     assert (found["in"], found["note:bad_json"]) == (37 - lost, 1)
+
+
+def test_a_fault_beside_the_images_costs_nothing(tmp_path: Path) -> None:
+    record = RECORDS[PAGE].replace(b'"Links":[', b'"Links":[]]')
+    assert record != RECORDS[PAGE]
+    assert run(tmp_path / "x.gz", swapped(record))["in"] == 37
 
 
 def test_links_of_wrong_types(tmp_path: Path) -> None:

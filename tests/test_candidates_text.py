@@ -84,7 +84,7 @@ def test_rows_of_laion_are_clean_already() -> None:
     assert all("&" in text or not text.isprintable() or text.strip() != text for text in changed)
 
 
-# The first sentences of the Universal Declaration of Human Rights, article 1, in ten languages and six scripts
+# The Universal Declaration of Human Rights, article 1, first sentence, in ten languages and seven scripts
 ARTICLE_1 = {
     "en": "All human beings are born free and equal in dignity and rights.",
     "de": "Alle Menschen sind frei und gleich an Würde und Rechten geboren.",

@@ -100,14 +100,20 @@ def _decide(key_sets: list[Keys], id_sets: list[Ids]) -> list[Losers]:
     first[1:] = ids[1:] != ids[:-1]
     winner = np.maximum.accumulate(np.where(first, np.arange(len(keys)), 0))
     same = keys["check"] == keys["check"][winner]
-    known = np.zeros(len(keys), bool)
-    for some in id_sets:
-        known |= np.isin(ids, some)
+    known = np.isin(ids, np.concatenate([np.empty(0, np.int64), *_found(id_sets, ids[first])]))
     reason = np.select([known, first, same], [0, -1, 1], 2)
     lost = reason >= 0
     losers = np.empty(int(lost.sum()), LOSER)
     losers["row"], losers["reason"] = keys["row"][lost], reason[lost]
     return [losers[source[lost] == i] for i in range(len(key_sets))]
+
+
+def _found(id_sets: list[Ids], ids: Ids) -> list[Ids]:
+    """Those of `id_sets` that are in `ids`: the lake is looked through once, whatever its size."""
+    wanted = pa.array(ids)
+    return [
+        some[pc.is_in(pa.array(some), value_set=wanted).to_numpy(zero_copy_only=False)] for some in id_sets
+    ]
 
 
 def _without(frame: pd.DataFrame, verdicts: list[Losers]) -> pd.DataFrame:

@@ -33,24 +33,26 @@ def pages(
         body = record.body
         if b'"HTML-Metadata"' in body:
             notes[Note.PAGES] += 1
-            if b'"Links"' not in body:
+        first = body.find(_MARK)
+        if first >= 0 or b"IMG@" in body:
+            yield _page(record, first, rules, notes)
+        elif body.startswith(b"{"):
+            if not body.rstrip().endswith(b"}"):
+                notes[Note.BAD_JSON] += 1
+            elif b'"HTML-Metadata"' in body and b'"Links"' not in body:
                 notes[Note.NO_LINKS] += 1
-        if b"IMG@" in body:
-            yield _page(record, rules, notes)
-        elif body.startswith(b"{") and not body.rstrip().endswith(b"}"):
-            notes[Note.BAD_JSON] += 1
 
 
-def _page(record: Record, rules: CandidateRules, notes: Counter[str]) -> Page:
-    """The page of a record that has images, or at least looks so."""
+def _page(record: Record, first: int, rules: CandidateRules, notes: Counter[str]) -> Page:
+    """The page of a record with images, the first marked at `first`; -1 if they are written otherwise."""
     url = record.url
-    if not _has_base(record.body) and b"creativecommons.org" not in record.body:
-        images = _cut(record.body)
+    if first >= 0 and b"creativecommons.org" not in record.body:
+        images = _cut(record.body, first)
         if images is not None:
             return Page(url, url, None, images)
     metadata = _parse(record.body, notes)
     if metadata is None:
-        return Page(url, url, None, _salvage(record.body))
+        return Page(url, url, None, _salvage(record.body, first))
     links = [link for link in _list(metadata.get("Links")) if isinstance(link, dict)]
     hrefs = ((_text(link.get("url")), _text(link.get("rel"))) for link in links)
     license = creative_commons(hrefs, rules.max_license_chars)
@@ -66,41 +68,13 @@ def _image(link: dict[str, Any]) -> tuple[Any, Any]:
     return src, link.get("alt")
 
 
-def _has_base(body: bytes) -> bool:
-    """Whether a record may hold a `<base href>`: it stands in Head, before Links or after them."""
-    head = body.find(b'"Head":{')
-    links = body.find(b'"Links":[', head)
-    return body.find(b'"Base"', max(head, 0), links if head >= 0 and links >= 0 else len(body)) >= 0
-
-
-def _chunks(body: bytes) -> Iterator[bytes | None]:
-    """What should be the JSON object of each image link: from the `{"` before its path to the next `"}`.
-
-    None stands for an image that is written in some other way. Inside a JSON string every quote has a
-    backslash before it, so a piece that begins or ends within a string is no JSON.
-    """
-    end = 0
-    position = body.find(b"IMG@")
-    while position >= 0:
-        mark = position - _MARK.index(b"IMG@")
-        start = body.rfind(b'{"', end, mark + 2)
-        end = body.find(b'"}', mark + len(_MARK) - 1) + 2
-        if start >= 0 and end >= 2 and body.startswith(_MARK, mark):
-            yield body[start:end]
-        else:
-            yield None
-            end = position + 4
-        position = body.find(b"IMG@", end)
-
-
-def _cut(body: bytes) -> list[tuple[Any, Any]] | None:
+def _cut(body: bytes, first: int) -> list[tuple[Any, Any]] | None:
     """The images of a record without parsing the rest of it; None where that is not certain to be right."""
-    chunks = []
-    for chunk in _chunks(body):
-        if chunk is None:
-            return None
-        chunks.append(chunk)
     if not body.endswith(b"}"):
+        return None
+    chunks, end = _chunks(body, first)
+    # Head, which may hold a base URL, stands before the links or after them
+    if body.find(b'"Base"', 0, first) >= 0 or body.find(b'"Base"', end) >= 0:
         return None
     try:
         links = orjson.loads(b"[" + b",".join(chunks) + b"]")
@@ -111,14 +85,27 @@ def _cut(body: bytes) -> list[tuple[Any, Any]] | None:
     return [_image(link) for link in links]
 
 
-def _salvage(body: bytes) -> list[tuple[Any, Any]]:
+def _chunks(body: bytes, mark: int) -> tuple[list[bytes], int]:
+    """What should be the JSON object of each image link, and where the last ends.
+
+    From the `{"` before its path to the next `"}`: inside a JSON string every quote has a backslash before
+    it, so a piece that begins or ends within a string is no JSON, and nor is b"", for want of either end.
+    """
+    chunks = []
+    end = 0
+    while mark >= 0:
+        start = body.rfind(b'{"', end, mark + 2)
+        stop = body.find(b'"}', mark + len(_MARK) - 1) + 2
+        chunks.append(body[start:stop] if start >= 0 else b"")
+        end = max(stop, mark + len(_MARK))
+        mark = body.find(_MARK, end)
+    return chunks, end
+
+
+def _salvage(body: bytes, first: int) -> list[tuple[Any, Any]]:
     """The images of a record that is not JSON as a whole: those whose own objects are."""
-    images = []
-    for chunk in filter(None, _chunks(body)):
-        link = _loads(chunk)
-        if isinstance(link, dict):
-            images.append(_image(link))
-    return images
+    links = map(_loads, _chunks(body, first)[0])
+    return [_image(link) for link in links if isinstance(link, dict)]
 
 
 def _parse(body: bytes, notes: Counter[str]) -> dict[str, Any] | None:

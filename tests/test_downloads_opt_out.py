@@ -96,3 +96,9 @@ def test_opt_out_on_a_redirect_counts() -> None:
         [row] = fetched(["http://a.test/a"], server)
     assert row["status"] == "opt_out"
     assert server.seen["a.test", "/b"] == 0
+
+
+def test_error_page_that_is_not_to_be_indexed_is_an_error() -> None:
+    with serving({"/a": answer(b"gone", code="404 Not Found", X_Robots_Tag="noindex")}) as server:
+        [row] = fetched(["http://a.test/a"], server)
+    assert (row["status"], row["opt_out"]) == ("http_error", ["x-robots-tag: noindex"])

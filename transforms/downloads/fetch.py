@@ -250,10 +250,14 @@ def refuse_head(
     rules: DownloadRules,
     product: str,
 ) -> None:
-    """Note the opt-out signals of an answer's head in `outcome`. Raises DownloadError if one is honoured."""
+    """Note the opt-out signals of an answer's head in `outcome`. Raises DownloadError if one is honoured.
+
+    Error pages often say "noindex" of themselves: they stay errors, and their signals are only noted.
+    """
     signals = opt_outs(robots_tags, tdm_reservation, product)
     outcome.opt_out = list(dict.fromkeys([*outcome.opt_out, *signals]))
-    refuse_opt_outs(signals, rules)
+    if outcome.http_status == 200 or outcome.http_status in REDIRECTS:
+        refuse_opt_outs(signals, rules)
 
 
 def redirected(url: str, location: str) -> str:

@@ -21,7 +21,7 @@ from transforms.downloads.status import DownloadError, DownloadStatus
 # Google's robots meta tag specification: directives that have a value after a colon, which therefore is not
 # the colon after a user agent's name.
 _VALUED = {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
-_AGENT = re.compile(r"[a-z*][a-z0-9_-]*")
+_NAME = re.compile(r"[a-z*][a-z0-9_-]{0,39}")  # of a directive or crawler: no longer ones are in use
 
 
 def opt_outs(robots_tags: Iterable[str], tdm_reservation: str | None, product: str) -> list[str]:
@@ -44,10 +44,10 @@ def _directives(value: str, product: str) -> list[str]:
         name, colon, rest = (part.strip() for part in piece.partition(":"))
         if colon and name in _VALUED:
             continue
-        if colon and (not name or _AGENT.fullmatch(name)):
+        if colon and (not name or _NAME.fullmatch(name)):
             ours = name in ("", "*", product)
             name = rest
-        if ours and _AGENT.fullmatch(name):
+        if ours and _NAME.fullmatch(name):
             found.append(name)
     return found
 

@@ -1,0 +1,281 @@
+"""The lake as SQL: the files of sql/ as views over its tables, in DuckDB.
+
+A reader sees the batches of its *pins*: those of head, or those of a release. Two paths lead to the
+rows, and give the same: DuckDB's Delta extension where the lake is a folder and the extension is
+installed as a package, pyarrow datasets everywhere else. Lance is never read from here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from lakehouse import relations, sqlfiles
+from lakehouse.errors import DamagedError, UsageError
+from lakehouse.lake import Lake
+from lakehouse.ledger import Pins
+from lakehouse.schema import FIXED, LEDGER, TableSpec
+from lakehouse.settings import Settings
+from lakehouse.sqlfiles import identifier, literal
+from lakehouse.tables.delta import DeltaFormat
+
+#: the tables that SQL reads
+TABLES = {name: spec for name, spec in FIXED.items() if spec.format == "delta"}
+_LEDGER = TableSpec("ledger", "delta", ("key", "batch", "event"), LEDGER)
+#: relations that are made for a reader and not recorded in a release
+_OF_READER = ("pins", "asked_thresholds")
+
+Access = Literal["extension", "arrow"]
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Whose eyes a connection has."""
+
+    pins: Pins
+    versions: Mapping[str, int]
+    views: Mapping[str, str]
+    thresholds: Mapping[str, float]
+
+
+def names(lake: Lake) -> list[str]:
+    """All relations that a query can read."""
+    return sorted([*TABLES, _LEDGER.name, *_OF_READER, *definitions(lake)])
+
+
+def definitions(lake: Lake) -> dict[str, str]:
+    """SQL text of all views: what a release records. Settings that matter are views among them."""
+    from lakehouse.stages import scorers  # here, because stages read views
+
+    chosen = [(scorer.role, scorer.name) for scorer in scorers(lake)]
+    given = {
+        "scorers": relations.scorers(chosen),
+        "own_thresholds": relations.thresholds(_numbers(lake.settings.thresholds, "lake.toml: [thresholds]")),
+        **sqlfiles.house(),
+    }
+    taken = [*TABLES, _LEDGER.name, *_OF_READER, *given]
+    return {**given, **sqlfiles.own(lake.storage, taken)}
+
+
+def definition(lake: Lake, view: str) -> dict[str, str]:
+    """SQL text of `view` and of all views that it reads. Raises UsageError where there is no such view."""
+    views = definitions(lake)
+    if view not in views:
+        raise UsageError(f"no view {view!r}; there are {', '.join(sorted(views))}")
+    return dict(sorted(sqlfiles.needed(views, [view]).items()))
+
+
+def connect(
+    lake: Lake,
+    pins: Pins | None = None,
+    versions: Mapping[str, int] | None = None,
+    release: str | None = None,
+    thresholds: Mapping[str, float] | None = None,
+    access: Access | None = None,
+) -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory with every relation of the lake as a view.
+
+    It reads head, or `pins`, or what the release of that name pinned, with the SQL recorded there. A table
+    in `versions` is read at that native version instead, with all rows it had, whatever the pins.
+    `thresholds` overrides rules for the active scorers. `access` is chosen by itself.
+    Raises UsageError for a release, table, version or rule that does not exist.
+    """
+    reader = _reader(lake, pins, versions or {}, release, thresholds or {})
+    connection = _connected(lake, reader, _access(lake, access), sqlfiles.needed(reader.views, reader.views))
+    _check_rules(connection, reader)
+    return connection
+
+
+def query(
+    lake: Lake,
+    sql: str,
+    pins: Pins | None = None,
+    versions: Mapping[str, int] | None = None,
+    release: str | None = None,
+    thresholds: Mapping[str, float] | None = None,
+) -> pa.Table:
+    """The rows that `sql` gives; the other arguments are `connect`'s.
+
+    Raises UsageError, of one line, for what DuckDB refuses.
+    """
+    with connect(lake, pins, versions, release, thresholds) as connection, _sql_errors():
+        rows = connection.sql(sql)
+        return pa.table({}) if rows is None else rows.to_arrow_table()
+
+
+def script(lake: Lake, release: str | None = None) -> str:
+    """The same views as a script for the DuckDB shell, at the pins of head or of a release."""
+    reader = _reader(lake, None, {}, release, {})
+    what = f"release {release} of the lake" if release else "the lake"
+    lines = [f"-- {what} at {lake.storage.root}, batches {_pin_text(reader.pins)}"]
+    if not lake.storage.is_local:
+        lines.append("-- first let DuckDB reach the store: create secret (type s3, key_id …, secret …)")
+    lines += ["install delta;", "load delta;", "set timezone = 'UTC';"]
+    made = {**_bases(lake, reader, "extension", None), **sqlfiles.needed(reader.views, reader.views)}
+    for name, text in made.items():
+        lines.append(f"\ncreate or replace view {identifier(name)} as\n{text.strip().rstrip(';')}\n;")
+    return "\n".join(lines) + "\n"
+
+
+def audits(lake: Lake, release: str | None = None) -> dict[str, pa.Table]:
+    """What each audit finds, by its name; all are empty where the lake is sound."""
+    with connect(lake, release=release) as connection, _sql_errors():
+        return {
+            name: connection.sql(f"select * from {identifier(name)}").to_arrow_table()
+            for name in sqlfiles.audits()
+        }
+
+
+def sample_ids(settings: Settings, view: str) -> npt.NDArray[np.int64]:
+    """The different sample_ids of `view`, as a run sees it: with the generation that is being built."""
+    lake = Lake(settings)
+    definition(lake, view)
+    rows = query(
+        lake,
+        f"select distinct sample_id::bigint as sample_id from {identifier(view)} where sample_id is not null",
+        pins=lake.pins(building=True),
+    )
+    ids: npt.NDArray[np.int64] = rows["sample_id"].to_numpy()
+    return ids
+
+
+# ---------------------------------------------------------------------- what a reader sees
+
+
+def _reader(
+    lake: Lake,
+    pins: Pins | None,
+    versions: Mapping[str, int],
+    release: str | None,
+    thresholds: Mapping[str, float],
+) -> _Reader:
+    for name, version in versions.items():
+        _check_version(lake, name, version)
+    asked = _numbers(thresholds, "--set")
+    if release is None:
+        return _Reader(lake.pins() if pins is None else pins, versions, definitions(lake), asked)
+    from lakehouse import releases  # here, because releases record views
+
+    if versions or pins is not None:
+        raise UsageError("a release reads what it pinned: leave out --at")
+    found = releases.get(lake, release)
+    return _Reader(found.pins, {}, found.views, asked)
+
+
+def _check_version(lake: Lake, name: str, version: int) -> None:
+    if name not in TABLES:
+        raise UsageError(f"no table {name!r} that SQL can read at a version; there are {', '.join(TABLES)}")
+    if version < 0 or lake.table(name).dataset(version) is None:
+        raise UsageError(f"table {name} has no version {version}: `lake history {name}` lists them")
+
+
+def _numbers(given: Mapping[str, Any], where: str) -> dict[str, float]:
+    for rule, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise UsageError(f"{where} {rule} = {value!r}: expected a number")
+    return dict(given)
+
+
+def _check_rules(connection: duckdb.DuckDBPyConnection, reader: _Reader) -> None:
+    """Every override names a rule for which the lake has a scorer."""
+    rows = connection.sql("select distinct rule from active_thresholds order by rule").to_arrow_table()
+    known = rows["rule"].to_pylist()
+    own = connection.sql("select rule from own_thresholds").to_arrow_table()["rule"].to_pylist()
+    for rule in [*own, *reader.thresholds]:
+        if rule not in known:
+            raise UsageError(f"no threshold {rule!r}; there are {', '.join(known)}")
+
+
+def _bases(
+    lake: Lake, reader: _Reader, access: Access, connection: duckdb.DuckDBPyConnection | None
+) -> dict[str, str]:
+    """SQL of the relations that the views stand on; datasets for Arrow are registered in `connection`."""
+    made = {
+        "pins": relations.pinned(reader.pins),
+        "asked_thresholds": relations.thresholds(reader.thresholds),
+    }
+    for spec in (*TABLES.values(), _LEDGER):
+        table = DeltaFormat(lake.storage, spec)
+        version = reader.versions.get(spec.name)
+        ranges = relations.ranges_of(spec.name, reader.pins)
+        if table.version() is None:
+            if ranges:
+                raise DamagedError(f"{table.uri} is missing, but the ledger has batches of it: `lake verify`")
+            made[spec.name] = relations.empty(spec.schema)
+            continue
+        if access == "extension":
+            at = "" if version is None else f", version => {version}"
+            source = f"delta_scan({literal(table.uri)}{at})"
+        else:
+            assert connection is not None
+            source = identifier(f"_{spec.name}")
+            connection.register(f"_{spec.name}", table.dataset(version))
+        everything = version is not None or spec is _LEDGER
+        made[spec.name] = relations.table(spec, source, None if everything else ranges)
+    return made
+
+
+def _pin_text(pins: Pins) -> str:
+    return ", ".join(f"{key} {low}–{high}" for key, (low, high) in sorted(pins.items())) or "none"
+
+
+# ---------------------------------------------------------------------- DuckDB
+
+
+def _extension() -> Path | None:
+    """The packaged Delta extension for this very DuckDB, where there is one; it loads without a network."""
+    found = importlib.util.find_spec("duckdb_extension_delta")
+    if found is None or not found.submodule_search_locations:
+        return None
+    folder = Path(found.submodule_search_locations[0]) / "extensions" / f"v{duckdb.__version__}"
+    path = folder / "delta.duckdb_extension"
+    return path if path.is_file() else None
+
+
+def _access(lake: Lake, wanted: Access | None) -> Access:
+    if wanted is not None:
+        return wanted
+    return "extension" if lake.storage.is_local and _extension() is not None else "arrow"
+
+
+def _connected(
+    lake: Lake, reader: _Reader, access: Access, views: Mapping[str, str]
+) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(":memory:")
+    with _sql_errors():
+        connection.execute("set timezone = 'UTC'")
+        if access == "extension":
+            connection.execute(f"load {literal(str(_extension()))}")
+        for name, text in {**_bases(lake, reader, access, connection), **views}.items():
+            with _sql_errors(f"view {name}: "):
+                connection.execute(f"create view {identifier(name)} as {text}")
+    return connection
+
+
+@contextmanager
+def _sql_errors(where: str = "") -> Iterator[None]:
+    """Turns what DuckDB says over several lines into a UsageError of one."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise UsageError(where + explain(str(error))) from error
+
+
+def explain(message: str) -> str:
+    """DuckDB's message in one line; what it quotes of the query comes last."""
+    text, _, quoted = message.partition("LINE ")
+    text = re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", " ".join(text.split()))
+    number, _, line = quoted.partition(":")
+    near = f" near line {number}: {line.splitlines()[0].strip()}" if line.strip() else ""
+    return f"SQL error: {text}{near}"

@@ -1,0 +1,19 @@
+-- laion1b_nolang: pairs with a text whose language is not certain, whose picture was fetched and fits it (LAION1B-nolang).
+--
+-- Grain: one row per pair (sample_id). Columns: those of pairs.
+-- NULL similarity (no picture, not scored) stays out, and so would NaN, which sorts above everything.
+-- Source: pairs; active_thresholds, rule similarity_nolang. LAION-5B's split, Schuhmann et al. 2022.
+select pairs.*
+from pairs
+cross join active_thresholds as threshold
+where
+    threshold.rule = 'similarity_nolang'
+    and pairs.language is null
+    and isfinite(pairs.similarity)
+    and case
+        when threshold.value is not null then pairs.similarity >= threshold.value
+        when pairs.similarity is not null then error(
+            'no threshold similarity_nolang is known for ' || threshold.scorer
+            || ': say one with --set similarity_nolang=VALUE, or under [thresholds] in lake.toml'
+        )::boolean
+    end

@@ -1,0 +1,43 @@
+-- thresholds: every number that decides about a subset, each with its source.
+--
+-- Grain: one row per (rule, scorer). A threshold belongs to the scorer it was found for: another
+-- model's values are distributed otherwise. What is in force in this lake: active_thresholds.
+--
+--   rule    what is decided; its first word is the role of the scorers that it is for
+--   scorer  the scorer whose values are compared
+--   value   REAL, as scores are, so that a score equal to the threshold compares as equal
+--   source  where the number comes from, and how it is compared
+--
+-- Source: this file.
+select
+    rule,
+    scorer,
+    value::real as value,
+    source
+from (
+    values
+        -- pairs whose picture and text fit: similarity >= value
+        ('similarity_en', 'similarity_b32', 0.28, 'LAION-5B (Schuhmann et al. 2022): cosine of OpenAI ViT-B/32 >= 0.28, found by human inspection'),
+        ('similarity_multi', 'similarity_b32', 0.26, 'LAION-5B: >= 0.26, where the text tower was clip-ViT-B-32-multilingual-v1 (mCLIP); OpenAI''s own tower scores texts that are not English lower'),
+        ('similarity_nolang', 'similarity_b32', 0.26, 'LAION-5B: >= 0.26, where the text tower was clip-ViT-B-32-multilingual-v1 (mCLIP); OpenAI''s own tower scores texts that are not English lower'),
+        ('similarity_en', 'similarity_demo', 0.30, 'docs/benchmarks.md: right and wrong captions under the demo''s model'),
+        ('similarity_multi', 'similarity_demo', 0.30, 'docs/benchmarks.md: right and wrong captions under the demo''s model'),
+        ('similarity_nolang', 'similarity_demo', 0.30, 'docs/benchmarks.md: right and wrong captions under the demo''s model'),
+        -- unsafe pictures: punsafe > value
+        ('punsafe', 'punsafe_b32', 0.5, 'LAION-5B: statistics and safe mode call punsafe > 0.5 unsafe'),
+        ('punsafe', 'punsafe_l14', 0.5, 'LAION-5B: statistics and safe mode call punsafe > 0.5 unsafe'),
+        ('punsafe', 'punsafe_opennsfw', 0.8, 'README of yahoo/open_nsfw: > 0.8 is NSFW with high probability, < 0.2 is safe with high probability'),
+        -- offensive texts: toxicity >= value
+        ('toxicity', 'toxicity_profanity_check', 0.5, 'alt-profanity-check: its predict() calls a text offensive from a probability of 0.5'),
+        -- pleasing pictures
+        ('aesthetic_v1_7plus', 'aesthetic_v1_b32', 7, 'LAION-Aesthetics V1: > 7 is laion-aesthetic; found for L/14, whose values the B/32 head approximates'),
+        ('aesthetic_v1_8plus', 'aesthetic_v1_b32', 8, 'LAION-Aesthetics V1: > 8 is laion-art; found for L/14, whose values the B/32 head approximates'),
+        ('aesthetic_v1_7plus', 'aesthetic_v1_l14', 7, 'LAION-Aesthetics V1: > 7 is laion-aesthetic'),
+        ('aesthetic_v1_8plus', 'aesthetic_v1_l14', 8, 'LAION-Aesthetics V1: > 8 is laion-art'),
+        ('aesthetic_v2_4.5plus', 'aesthetic_v2_l14', 4.5, 'LAION-Aesthetics V2: >= 4.5'),
+        ('aesthetic_v2_4.75plus', 'aesthetic_v2_l14', 4.75, 'LAION-Aesthetics V2: >= 4.75'),
+        ('aesthetic_v2_5plus', 'aesthetic_v2_l14', 5, 'LAION-Aesthetics V2: >= 5, what Stable Diffusion v1 was trained on'),
+        ('aesthetic_v2_6plus', 'aesthetic_v2_l14', 6, 'LAION-Aesthetics V2: >= 6'),
+        ('aesthetic_v2_6.25plus', 'aesthetic_v2_l14', 6.25, 'LAION-Aesthetics V2: >= 6.25'),
+        ('aesthetic_v2_6.5plus', 'aesthetic_v2_l14', 6.5, 'LAION-Aesthetics V2: >= 6.5')
+) as numbers (rule, scorer, value, source)

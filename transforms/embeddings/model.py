@@ -10,6 +10,7 @@ import json
 import threading
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ HUB = "hf-hub:"
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 MERGES_FILE = "bpe.txt.gz"
+CONTEXT_LENGTH = 77  # tokens, where a configuration names none: OpenAI's CLIP, open_clip's default
 
 
 class ModelUnavailable(Exception):  # noqa: N818
@@ -52,7 +54,7 @@ class ModelSpec:
             "weights_sha256": _sha256(_weights(self)),
             "merges_sha256": _sha256(merges) if merges.is_file() else None,
             "model": config,
-            "preprocess": _preprocess(self, config),
+            "preprocess": _told(self, config),
             "context_length": _context_length(config),
         }
 
@@ -138,17 +140,20 @@ def _is_folder(spec: ModelSpec) -> bool:
 
 
 def _config(spec: ModelSpec) -> dict[str, Any]:
-    """open_clip's `model_cfg` of the model."""
-    import open_clip
-
+    """open_clip's `model_cfg` of the model; read from its files, as importing it takes seconds and 700 MB."""
     if _is_folder(spec):
         return dict(_folder_config(spec)["model_cfg"])
-    if spec.architecture.startswith(HUB):
-        try:
-            return dict(open_clip.get_model_config(spec.architecture))
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ModelUnavailable(_fetch_advice(spec, error)) from error
-    config = open_clip.get_model_config(spec.architecture)
+    package = find_spec("open_clip")
+    for folder in (package.submodule_search_locations if package else None) or ():
+        path = Path(folder) / "model_configs" / f"{spec.architecture}.json"
+        if path.is_file():
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+    import open_clip
+
+    try:
+        config = open_clip.get_model_config(spec.architecture)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelUnavailable(_fetch_advice(spec, error)) from error
     if config is None:
         raise ModelUnavailable(
             f"model {spec.name}: {spec.architecture!r} is neither an architecture of open_clip "
@@ -169,23 +174,26 @@ def _folder_config(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _context_length(config: dict[str, Any]) -> int:
-    from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH
+    return int(config["text_cfg"].get("context_length", CONTEXT_LENGTH))
 
-    return int(config["text_cfg"].get("context_length", DEFAULT_CONTEXT_LENGTH))
+
+def _told(spec: ModelSpec, config: dict[str, Any]) -> dict[str, Any]:
+    """What the folder or the tag says of how pictures become the network's input."""
+    if _is_folder(spec):
+        told = _folder_config(spec).get("preprocess_cfg", {})
+    else:
+        import open_clip
+
+        told = open_clip.get_pretrained_cfg(spec.architecture, spec.pretrained or "")
+    size = config["vision_cfg"].get("image_size", told.get("size"))
+    return json.loads(json.dumps({**told, "size": size}))  # type: ignore[no-any-return]
 
 
 def _preprocess(spec: ModelSpec, config: dict[str, Any]) -> dict[str, Any]:
-    """How pictures become the network's input, as open_clip puts it together."""
-    import open_clip
+    """The same with open_clip's defaults for what is not said."""
     from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
-    if _is_folder(spec):
-        overlay = _folder_config(spec).get("preprocess_cfg", {})
-    else:
-        overlay = open_clip.get_pretrained_cfg(spec.architecture, spec.pretrained or "")
-    merged = merge_preprocess_dict(asdict(PreprocessCfg()), overlay)
-    size = config["vision_cfg"].get("image_size", merged["size"])
-    return json.loads(json.dumps({**merged, "size": size}))  # type: ignore[no-any-return]
+    return dict(merge_preprocess_dict(asdict(PreprocessCfg()), _told(spec, config)))
 
 
 def _weights(spec: ModelSpec) -> Path:

@@ -11,7 +11,8 @@ from transforms.candidates.reasons import Drop
 from transforms.candidates.rules import CandidateRules
 
 # A URL that needs no work: lower-case ASCII host, no user, nothing to encode, no fragment
-_PLAIN = re.compile(r"https?://([a-z0-9][a-z0-9._-]*)(?::\d{1,4})?(/[!$-\[\]_a-z|~]*)?")
+_AFTER_SCHEME = r"://([a-z0-9][a-z0-9._-]*)(?::\d{1,4})?(/[!$-\[\]_a-z|~]*)?"
+_PLAIN = re.compile("https?" + _AFTER_SCHEME)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 _AUTHORITY = re.compile(r"//[^/?#]")
 _HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|\[[0-9a-f:.]+\]")
@@ -30,6 +31,7 @@ def resolver(
     and control characters go, as in browsers. The host comes in lower case and in its ASCII form (IDNA). A
     URL with user or password is no URL for us: nobody meant to publish it.
     """
+    plain_url = re.compile(f"(?:{'|'.join(rules.schemes)}){_AFTER_SCHEME}")
     excluded = re.compile(rf"\.(?:{'|'.join(rules.excluded_extensions)})(?![a-z0-9])")
     beacon = re.compile("|".join(rules.tracking_paths))
     counters = frozenset(rules.tracking_hosts)
@@ -47,7 +49,7 @@ def resolver(
 
     def resolve(src: str, base: str | None) -> tuple[str, str] | Drop:
         url = src if src.startswith("http") else _joined(src, base)
-        plain = _PLAIN.fullmatch(url)
+        plain = plain_url.fullmatch(url)
         if plain:
             host, rest = plain[1], plain[2] or ""
         else:

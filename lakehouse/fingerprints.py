@@ -38,6 +38,16 @@ class Fingerprint:
     whole: int = 0
     content: int = 0
 
+    @property
+    def whole_hex(self) -> str:
+        """`whole` as 32 hex digits."""
+        return f"{self.whole:032x}"
+
+    @property
+    def content_hex(self) -> str:
+        """`content` as 32 hex digits."""
+        return f"{self.content:032x}"
+
     def __add__(self, other: Fingerprint) -> Fingerprint:
         return Fingerprint((self.whole + other.whole) % MODULUS, (self.content + other.content) % MODULUS)
 

@@ -165,11 +165,11 @@ def _reader(
     asked = _numbers(thresholds, "--set")
     if release is None:
         return _Reader(lake.pins() if pins is None else pins, versions, definitions(lake), asked)
-    from lakehouse import releases  # here, because releases record views
+    from lakehouse.releases import get  # here, because releases record views
 
     if versions or pins is not None:
         raise UsageError("a release reads what it pinned: leave out --at")
-    found = releases.get(lake, release)
+    found = get(lake, release)
     return _Reader(found.pins, {}, found.views, asked)
 
 

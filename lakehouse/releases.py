@@ -1,0 +1,184 @@
+"""Releases: a pin set with a name, and all that is needed to read it the same way for ever.
+
+A release records pins, the SQL text of every view (thresholds and scorers are views too), rows and
+fingerprints per ledger key, and the package's version. A pin is a predicate on `batch`, so a release
+survives more rows, compaction and later generations, and needs no old native version.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
+from distributed import Client
+
+from lakehouse import verification, views
+from lakehouse.errors import ConflictError, StorageError, UsageError
+from lakehouse.fingerprints import Fingerprint
+from lakehouse.lake import Lake
+from lakehouse.ledger import Pins
+from lakehouse.schema import RELEASES
+from lakehouse.storage import storage_errors
+from lakehouse.tables.delta import configuration
+from lakehouse.verification import Finding
+
+__all__ = ["Finding", "Release", "create", "get", "list_releases", "verify"]
+
+NAME = re.compile(r"[A-Za-z0-9._-]+")
+TABLE = "releases"
+TRIES = 20  # of a commit that loses the race to another creator
+
+
+@dataclass(frozen=True)
+class Release:
+    """A named version of the dataset."""
+
+    name: str
+    pins: Pins
+    views: Mapping[str, str]  # name -> SELECT
+    counts: Mapping[str, int]  # rows per ledger key
+    fingerprints: Mapping[str, Fingerprint]  # per ledger key
+    package: str  # version of Pairlake that made it
+    note: str | None
+    at: datetime
+
+
+def create(lake: Lake, name: str, note: str | None = None) -> Release:
+    """Names what readers of head see now.
+
+    Raises UsageError where the name is taken or not made of letters, digits, ".", "_" and "-", where the
+    lake is empty, or where one of the views cannot be read.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(f"a release's name has letters, digits, '.', '_' and '-' only: not {name!r}")
+    release = _cut(lake, name, note)
+    for _ in range(TRIES):
+        table = _open(lake) or _make(lake)
+        if name in [row["name"] for row in _rows(table)]:
+            raise UsageError(f"there is a release {name} already: releases do not change; take another name")
+        if _commit(table, release):
+            return release
+    raise ConflictError(f"others keep making releases: make {name} again in a moment")
+
+
+def list_releases(lake: Lake) -> list[Release]:
+    """All releases, oldest first."""
+    table = _open(lake)
+    found = [] if table is None else [_parsed(row) for row in _rows(table)]
+    return sorted(found, key=lambda release: (release.at, release.name))
+
+
+def get(lake: Lake, name: str) -> Release:
+    """The release of that name. Raises UsageError with the names that there are."""
+    found = {release.name: release for release in list_releases(lake)}
+    if name not in found:
+        there = f"there are {', '.join(found)}" if found else "there is none yet: `lake release create NAME`"
+        raise UsageError(f"no release {name!r}; {there}")
+    return found[name]
+
+
+def verify(lake: Lake, name: str, client: Client | None = None, full: bool = True) -> list[Finding]:
+    """What of the release does not read as it did when it was made; empty where it verifies.
+
+    Without `full` the ledger's sums alone are compared, and no data is read. With it the data files'
+    checksums are, and every row is read again: on the workers of `client`, or here.
+    """
+    return verification.findings(lake, get(lake, name), client, full)
+
+
+def _cut(lake: Lake, name: str, note: str | None) -> Release:
+    state = lake.ledger.state()
+    pins = state.pins()
+    if not pins:
+        raise UsageError("the lake is empty, so there is nothing to release: `lake add` and `lake run` first")
+    totals = verification.totals(verification.pinned(state.done(), pins))
+    texts = views.definitions(lake)
+    views.connect(lake, pins).close()  # so that no view is recorded that cannot be read
+    return Release(
+        name,
+        pins,
+        texts,
+        {key: total.rows for key, total in totals.items()},
+        {key: total.fingerprint for key, total in totals.items()},
+        importlib.metadata.version("pairlake"),
+        note,
+        datetime.now(UTC),
+    )
+
+
+# ---------------------------------------------------------------------- the table
+
+
+def _open(lake: Lake) -> DeltaTable | None:
+    uri = lake.storage.uri(TABLE)
+    try:
+        with storage_errors(uri):
+            return DeltaTable(uri, storage_options=dict(lake.storage.options))
+    except StorageError as error:
+        if isinstance(error.__cause__, TableNotFoundError):
+            return None
+        raise
+
+
+def _make(lake: Lake) -> DeltaTable:
+    uri = lake.storage.uri(TABLE)
+    with storage_errors(uri):
+        return DeltaTable.create(
+            uri,
+            RELEASES,
+            mode="ignore",
+            configuration=configuration(["name"]),
+            storage_options=dict(lake.storage.options),
+        )
+
+
+def _rows(table: DeltaTable) -> list[dict[str, Any]]:
+    with storage_errors(table.table_uri):
+        rows: list[dict[str, Any]] = table.to_pyarrow_table().to_pylist()
+    return rows
+
+
+def _commit(table: DeltaTable, release: Release) -> bool:
+    """False where another creator came first: delta-rs refuses the same transaction id from an old handle."""
+    sums = {key: {"whole": f.whole_hex, "content": f.content_hex} for key, f in release.fingerprints.items()}
+    row = {
+        **vars(release),
+        "pins": json.dumps(release.pins),
+        "views": json.dumps(release.views),
+        "counts": json.dumps(release.counts),
+        "fingerprints": json.dumps(sums),
+    }
+    properties = CommitProperties(app_transactions=[Transaction(TABLE, 0)])
+    with storage_errors(table.table_uri):
+        try:
+            rows = pa.Table.from_pylist([row], schema=RELEASES)
+            write_deltalake(table, rows, mode="append", commit_properties=properties)
+        except CommitFailedError:
+            return False
+    return True
+
+
+def _parsed(row: Mapping[str, Any]) -> Release:
+    pins = {key: (low, high) for key, (low, high) in json.loads(row["pins"]).items()}
+    sums = {
+        key: Fingerprint(int(f["whole"], 16), int(f["content"], 16))
+        for key, f in json.loads(row["fingerprints"]).items()
+    }
+    return Release(
+        row["name"],
+        pins,
+        json.loads(row["views"]),
+        json.loads(row["counts"]),
+        sums,
+        row["package"],
+        row["note"],
+        row["at"],
+    )

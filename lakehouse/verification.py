@@ -1,0 +1,171 @@
+"""Proof that a release still reads the same: sums of the ledger, checksums of files, rows read again.
+
+Fingerprints add up (`lakehouse.fingerprints`), so rows are read where workers are, and only sums come
+back. Files that a compaction wrote are in no ledger event; their rows prove them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import dask
+import pandas as pd
+import pyarrow as pa
+from dask.delayed import delayed
+from distributed import Client
+
+from lakehouse.errors import LakeError
+from lakehouse.events import Event, Pins
+from lakehouse.fingerprints import Fingerprint, fingerprint
+from lakehouse.lake import Lake
+from lakehouse.storage import Storage
+from lakehouse.tables import Table
+from transforms import columns
+
+if TYPE_CHECKING:
+    from lakehouse.releases import Release
+
+#: what reading damaged data can raise: ours, the operating system's, and Arrow's and Lance's own
+UNREADABLE = (LakeError, OSError, ValueError, RuntimeError, MemoryError, pa.ArrowException)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as a release recorded it; `file` is relative to the lake's root."""
+
+    key: str
+    file: str | None
+    problem: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.key, self.file, self.problem) if part)
+
+
+@dataclass(frozen=True)
+class Total:
+    """Rows of a ledger key, and the sum of their hashes."""
+
+    rows: int = 0
+    fingerprint: Fingerprint = field(default_factory=Fingerprint)
+
+    def __add__(self, other: Total) -> Total:
+        return Total(self.rows + other.rows, self.fingerprint + other.fingerprint)
+
+
+def pinned(done: Iterable[Event], pins: Pins) -> dict[str, list[Event]]:
+    """Events of finished batches that `pins` include, by key."""
+    found: dict[str, list[Event]] = {key: [] for key in pins}
+    for event in done:
+        low, high = pins.get(event["key"], (0, -1))
+        if low <= event["batch"] <= high:
+            found[event["key"]].append(event)
+    return found
+
+
+def totals(batches: Mapping[str, Sequence[Event]]) -> dict[str, Total]:
+    """What the ledger says of each key's batches together."""
+    return {
+        key: sum(
+            (Total(e["rows"], Fingerprint(int(e["whole"], 16), int(e["content"], 16))) for e in events),
+            Total(),
+        )
+        for key, events in batches.items()
+    }
+
+
+def findings(lake: Lake, release: Release, client: Client | None, full: bool) -> list[Finding]:
+    """What is not as `release` recorded it; empty where all is.
+
+    Compares the ledger's sums; with `full` also the sha256 of every data file that the ledger names and
+    the table still holds, and rows and fingerprints of what is stored. Rows of a key whose files are
+    damaged are not read: what a reader makes of damaged bytes is anybody's guess.
+    """
+    batches = pinned(lake.ledger.done(), release.pins)
+    recorded = {key: Total(release.counts[key], release.fingerprints[key]) for key in release.pins}
+    found = _differences(totals(batches), recorded, "the ledger has")
+    if not full:
+        return found
+    damaged = _files(lake, batches, client)
+    bad = {finding.key for finding in damaged}
+    read: dict[str, Total] = {}
+    for key in release.pins:
+        if key in bad:
+            continue
+        try:
+            read[key] = _rows(lake, key, release.pins[key], client)
+        except UNREADABLE as error:
+            damaged.append(Finding(key, None, f"cannot be read: {' '.join(str(error).split())[:300]}"))
+    return [*found, *damaged, *_differences(read, recorded, "the table has")]
+
+
+def _differences(have: Mapping[str, Total], recorded: Mapping[str, Total], who: str) -> list[Finding]:
+    found = []
+    for key, total in have.items():
+        wanted = recorded[key]
+        if total.rows != wanted.rows:
+            found.append(Finding(key, None, f"{who} {total.rows} rows, the release recorded {wanted.rows}"))
+        elif total.fingerprint != wanted.fingerprint:
+            same = total.fingerprint.content == wanted.fingerprint.content
+            which = "numeric or observed columns differ" if same else "content differs"
+            found.append(Finding(key, None, f"{who} other rows than the release recorded: {which}"))
+    return found
+
+
+def _files(lake: Lake, batches: Mapping[str, Sequence[Event]], client: Client | None) -> list[Finding]:
+    """Data files whose bytes are not those that the ledger recorded."""
+    tables = {key.partition("/")[0] for key in batches}
+    held = {name: _held(lake.table(name)) for name in tables}
+    checks = [
+        delayed(_checked)(lake.storage, key, file["path"], file["sha256"])
+        for key, events in batches.items()
+        for event in events
+        for file in event["files"]
+        if file["path"] in held[key.partition("/")[0]]
+    ]
+    return [finding for finding in _compute(checks, client) if finding is not None]
+
+
+def _held(table: Table) -> frozenset[str]:
+    """Data files of the table's newest version, relative to the lake's root."""
+    dataset = table.dataset()
+    name = table.spec.name
+    if dataset is None:
+        return frozenset()
+    if table.spec.format == "delta":
+        return frozenset(f"{name}/{path}" for path in dataset.files)
+    return frozenset(
+        f"{name}/data/{file.path}" for part in dataset.get_fragments() for file in part.data_files()
+    )
+
+
+def _checked(storage: Storage, key: str, path: str, sha256: str) -> Finding | None:
+    """Runs on a worker."""
+    try:
+        found = storage.sha256(path)
+    except LakeError as error:
+        return Finding(key, path, str(error))
+    return (
+        None if found == sha256 else Finding(key, path, "its bytes are not those that were written (sha256)")
+    )
+
+
+def _rows(lake: Lake, key: str, pin: tuple[int, int], client: Client | None) -> Total:
+    """Reads all rows of `key` again, and sums their hashes."""
+    spec = lake.spec(key.partition("/")[0])
+    size = lake.settings.batches.rows if spec.format == "lance" else None
+    parts = lake.read(key, [pin], rows=size).to_delayed()  # type: ignore[no-untyped-call]
+    sums: list[Total] = _compute([delayed(_summed)(part, spec.schema) for part in parts], client)
+    return sum(sums, Total())
+
+
+def _summed(frame: pd.DataFrame, schema: pa.Schema) -> Total:
+    """Runs on a worker."""
+    return Total(len(frame), fingerprint(columns.to_arrow(frame, schema)))
+
+
+def _compute(tasks: Sequence[Any], client: Client | None) -> list[Any]:
+    if client is None:
+        return list(dask.compute(*tasks, scheduler="synchronous"))  # type: ignore[attr-defined,no-untyped-call]
+    return list(client.gather(client.compute(list(tasks))))  # type: ignore[no-untyped-call]

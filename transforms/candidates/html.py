@@ -58,8 +58,10 @@ def decode(html: bytes, content_type: str, rules: CandidateRules) -> str:
     header = _CHARSET.search(content_type)
     meta = _META.search(html, 0, rules.max_charset_bytes)
     for label in (header[1] if header else "", meta[1].decode() if meta else ""):
-        encoding = _ALIASES.get(label.lower(), label.lower())
-        if _KNOWN.fullmatch(encoding):
+        encoding = _ALIASES.get(label.lower(), "") or (
+            label.lower() if _KNOWN.fullmatch(label.lower()) else ""
+        )
+        if encoding:
             # a meta element that can be read is not UTF-16, whatever it says
             if meta and encoding.startswith("utf-16"):
                 encoding = "utf-8"

@@ -68,7 +68,7 @@ def _decoded(body: bytes, fields: Mapping[str, str], rules: CandidateRules) -> b
     if coding not in ("gzip", "x-gzip", "deflate"):
         return None
     # 47: zlib or gzip by its header; -15: the raw deflate that some servers send as "deflate"
-    for bits in (47, -15):
+    for bits in (47, -15) if coding == "deflate" else (47,):
         try:
             return zlib.decompressobj(bits).decompress(body, rules.max_record_bytes)
         except zlib.error:

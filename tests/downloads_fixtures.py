@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,16 +17,19 @@ from transforms.candidates.keys import url_id
 from transforms.downloads import FETCHED, DownloadRules, Network, fetch_partition
 
 AGENT = "Pairlake-test/1.0 (+https://pairlake.example/bot)"
-QUICK = DownloadRules(
+# For what shall succeed: deadlines that a busy machine keeps.
+PATIENT = DownloadRules(
+    connect_seconds=10, read_seconds=10, total_seconds=30, max_bytes=200_000, retry_seconds=0.01
+)
+# For what shall meet a deadline.
+QUICK = replace(
+    PATIENT,
     connect_seconds=0.5,
     read_seconds=0.3,
     total_seconds=1.0,
     grace_seconds=0.2,
     min_bytes_per_second=1_000,
-    max_bytes=200_000,
-    retry_seconds=0.01,
 )
-PHOTOS = Path(__file__).parent / "data" / "seven_images"
 
 
 def photo(width: int = 400, height: int = 300, seed: int = 0) -> Image.Image:
@@ -72,7 +74,7 @@ def network(server: WebServer, **changes: Any) -> Network:
 
 
 def fetched(
-    urls: list[str], server: WebServer, rules: DownloadRules = QUICK, **changes: Any
+    urls: list[str], server: WebServer, rules: DownloadRules = PATIENT, **changes: Any
 ) -> list[dict[str, Any]]:
     """The data rows of one partition, as dictionaries."""
     out = fetch_partition(frame(urls), rules, network(server, **changes))

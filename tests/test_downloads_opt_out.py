@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from downloads_fixtures import JPEG, QUICK, fetched
+from downloads_fixtures import JPEG, PATIENT, fetched
 from hypothesis import given
 from hypothesis import strategies as st
 from webserver import answer, redirect, serving
@@ -20,7 +20,7 @@ REFUSED = ["noai", "noimageai", "noml", "noindex", "noimageindex", "none"]
 def test_refused_before_the_body_is_read(directive: str) -> None:
     async def endless(writer: asyncio.StreamWriter) -> None:
         writer.write(answer(length=100_000, X_Robots_Tag=directive))
-        await asyncio.sleep(5)  # a client that waited for the body would time out
+        await asyncio.sleep(60)  # a client that waited for the body would time out
 
     with serving({"/a": endless}) as server:
         [row] = fetched(["http://a.test/a"], server)
@@ -86,7 +86,7 @@ def test_what_does_not_refuse_is_stored_beside_the_picture() -> None:
 
 def test_seen_but_not_honoured_where_the_rules_say_so() -> None:
     with serving({"/a": answer(JPEG, X_Robots_Tag="noai")}) as server:
-        [row] = fetched(["http://a.test/a"], server, replace(QUICK, honour_opt_outs=False))
+        [row] = fetched(["http://a.test/a"], server, replace(PATIENT, honour_opt_outs=False))
     assert (row["status"], row["opt_out"]) == ("success", ["x-robots-tag: noai"])
 
 

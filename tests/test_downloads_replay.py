@@ -16,7 +16,7 @@ import dask
 import dask.dataframe as dd
 import pytest
 from distributed import Client, LocalCluster
-from downloads_fixtures import JPEG, QUICK, counts, data_rows, decoded, encoded, frame, photo
+from downloads_fixtures import JPEG, PATIENT, counts, data_rows, decoded, encoded, frame, photo
 from PIL import Image
 
 from transforms.candidates.errors import UnreadableUnit
@@ -193,7 +193,7 @@ def test_answers_as_they_come_in_archives(tmp_path: Path) -> None:
         "swallows": "success",
         "never": "not_archived",
     }
-    rows = replayed([A + name for name in expected], path, rules=QUICK)
+    rows = replayed([A + name for name in expected], path, rules=PATIENT)
     assert {row["url"].removeprefix(A): row["status"] for row in rows} == expected
     assert {row["sha256"] for row in rows if row["status"] == "success"} == {hashlib.sha256(JPEG).hexdigest()}
     told = {row["url"].removeprefix(A): row for row in rows}
@@ -207,7 +207,7 @@ def test_answers_as_they_come_in_archives(tmp_path: Path) -> None:
 def test_cap_on_redirects(tmp_path: Path) -> None:
     hops = [record(f"{A}{i}", b"", code="302 Found", Location=f"/{i - 1}") for i in range(1, 5)]
     path = archive(tmp_path / "a.warc.gz", record(A + "0", JPEG), *hops)
-    rows = replayed([f"{A}{i}" for i in (3, 4)], path, rules=replace(QUICK, redirects=3))
+    rows = replayed([f"{A}{i}" for i in (3, 4)], path, rules=replace(PATIENT, redirects=3))
     assert [row["status"] for row in rows] == ["success", "too_many_redirects"]
 
 
@@ -274,7 +274,7 @@ def test_units_stay_whole_over_many_archives_on_a_cluster(tmp_path: Path) -> Non
         LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
         Client(cluster),
     ):
-        lazy = replay(dd.from_pandas(given, npartitions=5), [str(path) for path in archives], QUICK)
+        lazy = replay(dd.from_pandas(given, npartitions=5), [str(path) for path in archives], PATIENT)
         parts = [part.compute() for part in lazy.partitions]
     homes: Counter[str] = Counter()
     for part in parts:

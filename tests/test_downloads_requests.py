@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from downloads_fixtures import AGENT, JPEG, QUICK, fetched, network
+from downloads_fixtures import AGENT, JPEG, PATIENT, fetched, network
 from hypothesis import given
 from hypothesis import strategies as st
 from webserver import Handler, Page, answer, redirect, serving
@@ -89,7 +89,7 @@ def test_redirects_are_followed_across_hosts() -> None:
 def test_redirects_up_to_the_limit() -> None:
     pages: dict[str | tuple[str, str], Page] = {f"/{i}": redirect(f"/{i - 1}") for i in range(1, 5)}
     with serving(pages | {"/0": answer(JPEG)}) as server:
-        rules = replace(QUICK, redirects=3)
+        rules = replace(PATIENT, redirects=3)
         found = fetched([f"http://a.test/{i}" for i in (3, 4)], server, rules)
     assert [row["status"] for row in found] == ["success", "too_many_redirects"]
 
@@ -165,7 +165,7 @@ def test_only_what_may_pass_is_tried_again(first: bytes, tries: int, status: str
 
 def test_what_fails_every_time_is_tried_as_often_as_the_rules_say() -> None:
     with serving({"/a": answer(code="500 Oops")}) as server:
-        [row] = fetched(["http://a.test/a"], server, replace(QUICK, retries=3))
+        [row] = fetched(["http://a.test/a"], server, replace(PATIENT, retries=3))
     assert row["http_status"] == 500
     assert server.seen["a.test", "/a"] == 4
 
@@ -187,7 +187,7 @@ def test_limits_per_host_and_in_all_and_no_host_starves_another() -> None:
     pages: dict[str | tuple[str, str], Page] = {("flood.test", f"/{i}"): slow("flood") for i in range(30)}
     pages |= {(f"h{i}.test", "/0"): slow("other") for i in range(4)}
     with serving(pages) as server:
-        found = fetched(flood + others, server, replace(QUICK, per_host=3, total_seconds=5), in_flight=4)
+        found = fetched(flood + others, server, replace(PATIENT, per_host=3), in_flight=4)
     assert {row["status"] for row in found} == {"success"}
     assert server.most["flood.test"] == 3
     assert max(server.most.values()) == 3

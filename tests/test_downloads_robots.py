@@ -7,7 +7,7 @@ import gzip
 from dataclasses import replace
 
 import pytest
-from downloads_fixtures import JPEG, QUICK, fetched
+from downloads_fixtures import JPEG, PATIENT, QUICK, fetched
 from webserver import Page, answer, redirect, reset, serving
 
 ALLOWED = "success"
@@ -62,7 +62,7 @@ def test_what_robots_txt_decides(robots: Page, status: str) -> None:
 
 def test_host_out_of_reach_is_told_as_it_is_and_not_fetched() -> None:
     async def silent(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(5)
+        await asyncio.sleep(20)
 
     async def resetting(writer: asyncio.StreamWriter) -> None:
         reset(writer)
@@ -73,7 +73,7 @@ def test_host_out_of_reach_is_told_as_it_is_and_not_fetched() -> None:
         "/pic.jpg": answer(JPEG),
     }
     with serving(pages) as server:
-        found = fetched(["http://a.test/pic.jpg", "http://b.test/pic.jpg"], server)
+        found = fetched(["http://a.test/pic.jpg", "http://b.test/pic.jpg"], server, QUICK)
     assert [row["status"] for row in found] == ["timeout", "reset"]
     assert [row["error"] for row in found] == [
         "robots.txt: no data in time",
@@ -131,6 +131,6 @@ def test_not_asked_where_the_rules_say_so() -> None:
         "/pic.jpg": answer(JPEG),
     }
     with serving(pages) as server:
-        [row] = fetched(["http://a.test/pic.jpg"], server, replace(QUICK, honour_robots_txt=False))
+        [row] = fetched(["http://a.test/pic.jpg"], server, replace(PATIENT, honour_robots_txt=False))
     assert row["status"] == ALLOWED
     assert server.seen["a.test", "/robots.txt"] == 0

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from distributed import Client, LocalCluster
-from downloads_fixtures import JPEG, QUICK, counts, data_rows, fetched, frame, network
+from downloads_fixtures import JPEG, PATIENT, counts, data_rows, fetched, frame, network
 from webserver import Page, answer, serving
 
 from transforms import columns
@@ -30,7 +30,7 @@ def content(rows: list[dict[str, object]]) -> list[dict[str, object]]:
 
 def test_rows_in_their_order_and_counts_per_unit() -> None:
     with serving(PAGES) as server:
-        out = fetch_partition(frame(URLS, UNITS, attempt=3), QUICK, network(server))
+        out = fetch_partition(frame(URLS, UNITS, attempt=3), PATIENT, network(server))
     rows = data_rows(out)
     assert [(row["url"], row["unit"], row["attempt"]) for row in rows] == list(
         zip(URLS, UNITS, [3] * 12, strict=True)
@@ -54,7 +54,7 @@ def test_rows_in_their_order_and_counts_per_unit() -> None:
 
 def test_nothing_in_nothing_out() -> None:
     with serving({}) as server:
-        out = fetch_partition(frame([]), QUICK, network(server))
+        out = fetch_partition(frame([]), PATIENT, network(server))
     assert len(out) == 0
     pd.testing.assert_frame_equal(out, columns.meta(columns.counted(FETCHED)))
 
@@ -62,9 +62,9 @@ def test_nothing_in_nothing_out() -> None:
 def test_same_on_every_scheduler_and_partitioning() -> None:
     whole = frame(URLS, UNITS)
     with serving(PAGES) as server:
-        reference = content(data_rows(fetch_partition(whole, QUICK, network(server))))
+        reference = content(data_rows(fetch_partition(whole, PATIENT, network(server))))
         for npartitions in (1, 3):
-            lazy = downloads(dd.from_pandas(whole, npartitions=npartitions), QUICK, network(server))
+            lazy = downloads(dd.from_pandas(whole, npartitions=npartitions), PATIENT, network(server))
             pd.testing.assert_frame_equal(lazy._meta, columns.meta(columns.counted(FETCHED)))
             for scheduler in ("sync", "threads"):
                 assert content(data_rows(lazy.compute(scheduler=scheduler))) == reference
@@ -74,7 +74,7 @@ def test_same_on_every_scheduler_and_partitioning() -> None:
             ) as cluster,
             Client(cluster),
         ):
-            lazy = downloads(dd.from_pandas(whole, npartitions=3), QUICK, network(server))
+            lazy = downloads(dd.from_pandas(whole, npartitions=3), PATIENT, network(server))
             assert content(data_rows(lazy.compute())) == reference
 
 
@@ -88,7 +88,7 @@ def test_inside_a_running_event_loop() -> None:
 
 
 def test_rules_are_json_for_the_fingerprint() -> None:
-    values = json.loads(json.dumps(dataclasses.asdict(QUICK)))
+    values = json.loads(json.dumps(dataclasses.asdict(PATIENT)))
     assert values["min_bytes"] == 5_000
     assert values["max_pixels"] == 89_478_484
 

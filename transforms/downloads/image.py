@@ -36,6 +36,8 @@ _DAMAGE = (
     EOFError,
     IndexError,
     TypeError,
+    OverflowError,
+    AssertionError,  # of what a file may well break, such as that a palette picture has a palette
     struct.error,
     zlib.error,
     Image.DecompressionBombError,

@@ -61,7 +61,7 @@ def cluster_options(command: Any) -> Any:
 @main.command()
 @cluster_options
 @click.pass_obj
-def demo(root: str | None, **cluster: Any) -> None:
+def demo(root: str | None, /, **cluster: Any) -> None:
     """Build a lake from the embedded demo web, end to end (./demo-lake)."""
     from lakehouse.demo.tour import run_demo
 
@@ -108,6 +108,7 @@ def add(root: str | None, wat: Sequence[str], warc: Sequence[str], urls: Sequenc
 @click.pass_obj
 def run_(
     root: str | None,
+    /,
     stage: Sequence[str],
     model: str | None,
     view: str | None,
@@ -139,7 +140,7 @@ def run_(
 @click.option("--replay", is_flag=True, help="Take pictures from the registered WARC files.")
 @cluster_options
 @click.pass_obj
-def rebuild(root: str | None, stage: Sequence[str], replay: bool, **cluster: Any) -> None:
+def rebuild(root: str | None, /, stage: Sequence[str], replay: bool, **cluster: Any) -> None:
     """A new generation of a stage and of what depends on it; readers change over when it is complete."""
     from lakehouse import open_lake
     from lakehouse.stages import Options
@@ -299,7 +300,7 @@ def show_release(root: str | None, name: str) -> None:
 @click.option("--fast", is_flag=True, help="Compare the ledger's sums alone; read no data.")
 @cluster_options
 @click.pass_obj
-def verify(root: str | None, name: str, fast: bool, **cluster: Any) -> None:
+def verify(root: str | None, /, name: str, fast: bool, **cluster: Any) -> None:
     """Prove that a release still reads the same, to the bit."""
     from lakehouse import open_lake, releases
     from lakehouse.cluster import connect

@@ -162,8 +162,9 @@ def _downloads(lake: Lake) -> Stage:
 
 
 def _build_downloads(lake: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
+    counts: list[dd.DataFrame] = []
     if options.retry:
-        urls, counts = _failed(lake, options.retry), []
+        urls = _failed(lake, options.retry)
     else:
         urls, counts = _unfetched(lake, batches_of(works)["candidates"])
     if not options.replay:

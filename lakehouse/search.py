@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from lakehouse import views
+from lakehouse.views import query
 from lakehouse.errors import UsageError
 from lakehouse.lake import Lake
 from lakehouse.tables import Range
@@ -41,9 +41,7 @@ def by_text(lake: Lake, text: str, k: int, model: str | None = None) -> pa.Table
     ).to_table()
     found = {row["sample_id"]: 1 - row["_distance"] for row in nearest.to_pylist()}
     ids = ",".join(map(str, found)) or "null"
-    rows = views.query(
-        lake, f"select sample_id, url_id, language, text, url from pairs where sample_id in ({ids})"
-    )
+    rows = query(lake, f"select sample_id, url_id, language, text, url from pairs where sample_id in ({ids})")
     return _first_captions(rows, found, k)
 
 

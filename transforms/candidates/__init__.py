@@ -29,7 +29,5 @@ def candidates(
     fails with `UnreadableUnit` where a file holds nothing that it should hold, with OSError where it
     cannot be read.
     """
-    frame: dd.DataFrame = units.map_partitions(  # type: ignore[no-untyped-call]
-        extract, rules, storage_options, meta=columns.meta(SCHEMA)
-    )
+    frame: dd.DataFrame = units.map_partitions(extract, rules, storage_options, meta=columns.meta(SCHEMA))
     return frame

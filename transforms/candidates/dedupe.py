@@ -44,8 +44,8 @@ def first_seen(rows: dd.DataFrame, known: dd.DataFrame | None) -> dd.DataFrame:
     else ``drop:duplicate``, or ``drop:id_collision`` where URL or text differ from the first's. The result
     has the schema and the partitions of `rows`.
     """
-    parts = rows.to_delayed()  # type: ignore[no-untyped-call]
-    known_parts = known.to_delayed() if known is not None else []  # type: ignore[no-untyped-call]
+    parts = rows.to_delayed()
+    known_parts = known.to_delayed() if known is not None else []
     buckets = max(1, min(len(parts), MAX_BUCKETS))
     key_sets = [delayed(_keys, nout=buckets)(part, buckets) for part in parts]
     id_sets = [delayed(_ids, nout=buckets)(part, buckets) for part in known_parts]

@@ -24,7 +24,7 @@ def downloads(urls: dd.DataFrame, rules: DownloadRules, network: Network) -> dd.
     Partitions stay as they are; each runs its own event loop, with its own limits, in its worker's thread.
     """
     meta = columns.meta(columns.counted(FETCHED))
-    fetched: dd.DataFrame = urls.map_partitions(fetch_partition, rules, network, meta=meta)  # type: ignore[no-untyped-call]
+    fetched: dd.DataFrame = urls.map_partitions(fetch_partition, rules, network, meta=meta)
     return fetched
 
 

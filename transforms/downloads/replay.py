@@ -49,7 +49,7 @@ def replay(
     read, and UnreadableUnit where it holds no record; a damaged record in it is passed over.
     """
     options = dict(storage_options or {})
-    index = dd.from_map(  # type: ignore[no-untyped-call]
+    index = dd.from_map(
         _index,
         list(enumerate(archives)),
         redirects=rules.redirects,

@@ -20,7 +20,11 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class Command(click.Group):
-    """Shows Pairlake's own errors as one line each."""
+    """Shows Pairlake's own errors as one line each, and commands in the order of a lake's life."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of their definition."""
+        return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command; a LakeError ends it with its exit code, Ctrl-C with a word on how to go on."""

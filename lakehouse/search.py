@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from lakehouse.views import query
 from lakehouse.errors import UsageError
 from lakehouse.lake import Lake
 from lakehouse.tables import Range
 from lakehouse.tables.base import predicate
+from lakehouse.views import query
 from transforms.embeddings import embed_texts
 
 

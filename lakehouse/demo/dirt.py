@@ -46,7 +46,7 @@ class Supply:
         self._pictures: Iterator[tuple[int, Picture]] = enumerate(reversed(pictures))
 
     def take(self, language: str | None = None, which: int | None = None) -> tuple[Picture, str, str]:
-        """The next picture, a right caption for it (in this language and form), and the caption's language."""
+        """The next picture, a right caption for it, in this language and form if told, and its language."""
         index, picture = next(self._pictures)
         language = language or tuple(SENTENCES)[index % len(SENTENCES)]
         text = sentence(language, picture.names[language], index if which is None else which)

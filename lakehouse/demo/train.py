@@ -4,6 +4,8 @@ Seen in training: Noto's and Twemoji's drawings of each emoji, with its CLDR nam
 `sentences.SENTENCES`. Never seen: Fluent's, which are the demo web's pictures. An emoji stands at most once
 in a batch, since its other drawings and names would be positives counted as negatives.
 
+On cores that others use too, set OMP_WAIT_POLICY=passive, or the threads burn their time waiting for one another.
+
 Source of the loss and of the temperature's limits: Radford et al. 2021 (Learning Transferable Visual Models
 From Natural Language Supervision, section 2.3 and 2.5). The model is open_clip's CLIP with its
 ModifiedResNet.
@@ -30,7 +32,7 @@ import torch.nn.functional as F  # noqa: N812  (the field's name for it)
 from open_clip.model import CLIP
 from open_clip.tokenizer import SimpleTokenizer
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lakehouse.demo import vocabulary
@@ -78,15 +80,19 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, required=True, help="parquet with pictures and names")
     parser.add_argument("--to", type=Path, required=True, help="folder to write")
     parser.add_argument("--minutes", type=float, default=Schedule.minutes, help="wall time to train for")
+    parser.add_argument("--start", type=Path, help="weights to begin with, as an earlier run left them")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     asked.to.mkdir(parents=True, exist_ok=True)
-    train(asked.pairs, asked.to, Schedule(minutes=asked.minutes))
+    train(asked.pairs, asked.to, Schedule(minutes=asked.minutes), asked.start)
 
 
-def train(pairs: Path, to: Path, schedule: Schedule) -> None:
-    """Learns the vocabulary and the weights and writes the model's folder; prints the loss as it goes."""
+def train(pairs: Path, to: Path, schedule: Schedule, start: Path | None = None) -> None:
+    """Learns the vocabulary and the weights and writes the model's folder; prints the loss as it goes.
+
+    With `start`, begins with the weights of that file, whose vocabulary must be the same.
+    """
     columns = ["captions", "noto_png64", "twemoji_png64"]
     rows = pq.read_table(pairs, columns=columns).to_pylist()
     names = [{code: dict(row["captions"])[code] for code in SENTENCES} for row in rows]
@@ -103,6 +109,8 @@ def train(pairs: Path, to: Path, schedule: Schedule) -> None:
     (to / "open_clip_config.json").write_text(text + "\n")
     torch.manual_seed(schedule.seed)
     model = CLIP(**config)
+    if start is not None:
+        model.load_state_dict(load_file(str(start)))
     fit(model, pictures, captions, schedule, to / "open_clip_model.safetensors")
 
 
@@ -202,11 +210,13 @@ def rgba(picture: bytes, side: int) -> Tensor:
 
 
 def save(model: CLIP, path: Path) -> None:
-    """The weights in float16; the integer buffers as they are."""
+    """The weights in float16; the integer buffers as they are. Readers never see half a file."""
     state = {name: value.detach() for name, value in model.state_dict().items()}
-    save_file(
-        {n: (v.half() if v.is_floating_point() else v).contiguous() for n, v in state.items()}, str(path)
-    )
+    half = {n: (v.half() if v.is_floating_point() else v).contiguous() for n, v in state.items()}
+    whole = path.with_suffix(".new")
+    save_file(half, str(whole))
+    whole.chmod(0o644)
+    whole.replace(path)
 
 
 if __name__ == "__main__":

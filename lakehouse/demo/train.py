@@ -4,7 +4,7 @@ Seen in training: Noto's and Twemoji's drawings of each emoji, with its CLDR nam
 `sentences.SENTENCES`. Never seen: Fluent's, which are the demo web's pictures. An emoji stands at most once
 in a batch, since its other drawings and names would be positives counted as negatives.
 
-On cores that others use too, set OMP_WAIT_POLICY=passive, or the threads burn their time waiting for one another.
+On cores that others use too, set OMP_WAIT_POLICY=passive: else threads burn time waiting for each other.
 
 Source of the loss and of the temperature's limits: Radford et al. 2021 (Learning Transferable Visual Models
 From Natural Language Supervision, section 2.3 and 2.5). The model is open_clip's CLIP with its

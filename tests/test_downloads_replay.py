@@ -271,7 +271,7 @@ def test_units_stay_whole_over_many_archives_on_a_cluster(tmp_path: Path) -> Non
     ]
     given = frame([*pictures, A + "never"], [f"unit {i // 5}" for i in range(25)])
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
         Client(cluster),
     ):
         lazy = replay(dd.from_pandas(given, npartitions=5), [str(path) for path in archives], PATIENT)

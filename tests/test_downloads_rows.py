@@ -70,7 +70,7 @@ def test_same_on_every_scheduler_and_partitioning() -> None:
                 assert content(data_rows(lazy.compute(scheduler=scheduler))) == reference
         with (
             LocalCluster(
-                n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+                n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
             ) as cluster,
             Client(cluster),
         ):

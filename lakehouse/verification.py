@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lakehouse.releases import Release
 
 #: what reading damaged data can raise: ours, the operating system's, and Arrow's and Lance's own
-UNREADABLE = (LakeError, OSError, ValueError, RuntimeError, MemoryError, pa.ArrowException)
+UNREADABLE = (LakeError, OSError, ValueError, RuntimeError, LookupError, MemoryError, pa.ArrowException)
 
 
 @dataclass(frozen=True)

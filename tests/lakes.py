@@ -73,15 +73,17 @@ def score(of: Mapping[str, Any], value: float | None, scorer: str = SIMILARITY) 
 def append(
     lake: Lake,
     rows: Mapping[str, Rows],
-    works: Sequence[str] = ("work:1",),
+    works: Sequence[str] = (),
     counts: Mapping[str, Counts] | None = None,
     selection: str = "all",
 ) -> int:
     """One finished batch of the keys of `rows`; each in its own file per unit. Returns its number.
 
-    Unless `counts` says otherwise, as many rows came in as went out.
+    Unless `works` names them, it did works that nobody has done; unless `counts` says otherwise, as many
+    rows came in as went out.
     """
-    claim = lake.ledger.claim(list(rows), works, "0" * 16, selection, "{}")
+    number, _ = lake.ledger.state().next_batch(next(iter(rows)))
+    claim = lake.ledger.claim(list(rows), works or [f"work:{number}"], "0" * 16, selection, "{}")
     results = {}
     for key, some in rows.items():
         spec = lake.spec(key.partition("/")[0])

@@ -24,10 +24,12 @@ COLUMNS = ["sample_id", "text", "url_id", "unit"]
 NOWHERE = -1  # the fragment of a caption without a picture
 
 
-def pairs(lake: Lake, works: Sequence[str], wanted: Delayed | None = None) -> dd.DataFrame:
+def pairs(
+    lake: Lake, works: Sequence[str], wanted: Delayed | None = None, unwanted: Delayed | None = None
+) -> dd.DataFrame:
     """Rows sample_id, text, url_id, unit, image for batches of downloads named by `works`.
 
-    `wanted` leaves out all but these sample_ids (an int64 array, delayed).
+    `wanted` leaves out all but these sample_ids, `unwanted` leaves these out (int64 arrays, delayed).
 
     `image` is NULL where there is none. A batch that fetched new URLs stands for the candidates that
     asked for them; a batch that tried failed URLs again, for all earlier candidates of those pictures.
@@ -45,8 +47,8 @@ def pairs(lake: Lake, works: Sequence[str], wanted: Delayed | None = None) -> dd
             earlier = [w for n, units in done.items() if first <= n < number for w in units]
             chosen, pictures = batches_of(earlier).get("candidates", []), (number, number)
         rows = lake.read("candidates", ranges(chosen), COLUMNS, lake.settings.batches.rows)
-        if wanted is not None:
-            rows = rows.map_partitions(_keep, wanted, meta=rows._meta, enforce_metadata=False)
+        if wanted is not None or unwanted is not None:
+            rows = rows.map_partitions(_keep, wanted, unwanted, meta=rows._meta, enforce_metadata=False)
         parts.append(_with_pictures(lake, rows, pictures, missing="candidates" in asked))
     return dd.concat(parts) if len(parts) > 1 else parts[0]
 
@@ -69,8 +71,10 @@ def _with_pictures(lake: Lake, rows: dd.DataFrame, batches: tuple[int, int], mis
     )
 
 
-def _keep(part: pd.DataFrame, ids: np.ndarray) -> pd.DataFrame:
-    return part[np.isin(part["sample_id"].to_numpy(np.int64), ids)]
+def _keep(part: pd.DataFrame, wanted: np.ndarray | None, unwanted: np.ndarray | None) -> pd.DataFrame:
+    ids = part["sample_id"].to_numpy(np.int64)
+    mask = np.ones(len(ids), bool) if wanted is None else np.isin(ids, wanted)
+    return part[mask if unwanted is None else mask & ~np.isin(ids, unwanted)]
 
 
 def _meta(placed: bool) -> pd.DataFrame:

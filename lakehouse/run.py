@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from distributed import Client
 
 from lakehouse import views
 from lakehouse.batch import recover, run_batch
 from lakehouse.errors import ConflictError, LakeError, RulesChangedError, UsageError
-from lakehouse.lake import Lake
+from lakehouse.lake import Lake, model_errors
 from lakehouse.ledger import Claim
 from lakehouse.stages import ALL, Options, Stage, chosen, downstream
+from lakehouse.stages import stages as stages_of
 
 READ_BY_VIEWS = ("candidates", "downloads", "scores", "duplicates")
 WAIT_SECONDS = 2.0  # between two looks at another driver's claim
@@ -50,6 +52,7 @@ class Progress:
     end: Callable[[Stage], None] = field(default=lambda stage: None)
 
 
+@model_errors()
 def plan(lake: Lake, stage: Stage, options: Options | None = None) -> Plan:
     """Compares the stage's driving input with what the ledger has as done. Reads the ledger alone."""
     selection = _selection(lake, stage, options or Options())
@@ -70,7 +73,7 @@ def plan(lake: Lake, stage: Stage, options: Options | None = None) -> Plan:
         stage,
         works,
         len(finished & set(available)),
-        _changed(lake, stage, generation) if history else (),
+        _changed(lake, stage, history[-1]) if history else (),
         rows if stage.source != "sources" else None,
         spent * share if share is not None else None,
         int(sum(e["bytes"] for e in history) * share) if share is not None else None,
@@ -103,17 +106,12 @@ def _available(lake: Lake, stage: Stage) -> list[str]:
     return [f"{stage.source}:{batch}" for batch in range(pin[0], pin[1] + 1)] if pin else []
 
 
-def _changed(lake: Lake, stage: Stage, generation: int) -> tuple[str, ...]:
-    """The rules that are not what the generation's rows were made with."""
-    claims = [
-        e
-        for e in lake.ledger.events()
-        if e["key"] == stage.name and e["event"] == "claim" and e["generation"] == generation
-    ]
-    made = max(claims, key=lambda e: (e["batch"], e["attempt"]))
-    if made["fingerprint"] == stage.fingerprint():
+def _changed(lake: Lake, stage: Stage, newest: Mapping[str, Any]) -> tuple[str, ...]:
+    """The rules that are not those of `newest`, the batch done last."""
+    if newest["fingerprint"] == stage.fingerprint():
         return ()
-    before, now = json.loads(made["details"]), json.loads(_rules(stage))
+    claims = [e for e in lake.ledger.events() if e["event"] == "claim" and e["token"] == newest["token"]]
+    before, now = json.loads(claims[0]["details"]), json.loads(_rules(stage))
     names = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
     return tuple(f"{name}: {before.get(name)!r} -> {now.get(name)!r}" for name in names)
 
@@ -150,7 +148,15 @@ def run(
             progress.batch(stage, len(works))
             committed += 1
         progress.end(stage)
+    _change_over(lake)
     return committed
+
+
+def _change_over(lake: Lake) -> None:
+    """Lets readers see the generations that are being built, once all of them are complete."""
+    building = {key for key, (current, made) in lake.ledger.generations().items() if made > current}
+    if building and all(plan(lake, s).fresh for s in stages_of(lake) if building & set(s.keys)):
+        lake.ledger.switch()
 
 
 def _groups(lake: Lake, todo: Plan) -> list[tuple[str, ...]]:
@@ -159,6 +165,7 @@ def _groups(lake: Lake, todo: Plan) -> list[tuple[str, ...]]:
     return [todo.works[i : i + size] for i in range(0, len(todo.works), size)]
 
 
+@model_errors()
 def _run_one(
     lake: Lake, client: Client, stage: Stage, works: Sequence[str], options: Options, progress: Progress
 ) -> None:
@@ -173,6 +180,7 @@ def _run_one(
     except BaseException:
         # Ctrl-C included: the next run must not have to wait for a lease
         with suppress(LakeError):
+            lake.ledger.renew(claim)  # refuses if the batch is done after all, or somebody else's
             recover(lake, claim)
             lake.ledger.abandon(claim)
         raise
@@ -198,11 +206,12 @@ def rebuild(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """A new generation of the stages and of what depends on them; readers change over at the end."""
+    """A new generation of the stages and of what depends on them; readers change over at the end.
+
+    Interrupted, it is continued by `run` or by calling it again.
+    """
     affected: dict[str, Stage] = {}
     for stage in chosen(lake, names):
         affected.update({s.name: s for s in downstream(lake, stage)})
     lake.ledger.rebuild([key for stage in affected.values() for key in stage.keys])
-    committed = run(lake, client, list(affected.values()), options, progress)
-    lake.ledger.switch()
-    return committed
+    return run(lake, client, list(affected.values()), options, progress)

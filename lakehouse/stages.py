@@ -86,7 +86,8 @@ def chosen(lake: Lake, names: Sequence[str], model: str | None = None) -> list[S
     for name in names:
         if not any(name in (stage.kind, stage.name) for stage in found):
             raise UsageError(
-                f"no stage {name!r}; there are {', '.join(KINDS)}, or by name {', '.join(s.name for s in found)}"
+                f"no stage {name!r}; there are {', '.join(KINDS)}, "
+                f"or by name {', '.join(s.name for s in found)}"
             )
     if model is not None and model not in [m.name for m in lake.settings.models]:
         have = ", ".join(m.name for m in lake.settings.models)
@@ -122,7 +123,7 @@ def _candidates(lake: Lake) -> Stage:
 def _build_candidates(lake: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
     by_unit = {source.unit: source for source in lake.ledger.sources()}
     units = _unit_frame([by_unit[work] for work in works])
-    rows = extraction.candidates(units, lake.settings.candidates, lake.storage.options)
+    rows = extraction.candidates(units, lake.settings.candidates)
     pin = lake.pins(building=True).get("candidates")
     known = lake.read("candidates", [pin], ["sample_id"]) if pin else None
     return [extraction.first_seen(rows, known)]
@@ -174,7 +175,7 @@ def _build_downloads(lake: Lake, works: Sequence[str], options: Options) -> list
         raise UsageError(
             "--replay takes pictures from WARC files, but none is registered: `lake add --warc FILE`"
         )
-    fetched = downloads.replay(urls, archives, lake.settings.downloads, lake.storage.options)
+    fetched = downloads.replay(urls, archives, lake.settings.downloads)
     return [fetched, *counts]
 
 
@@ -258,23 +259,25 @@ def _embeddings(model: ModelSpec) -> Stage:
     key = f"embeddings_{model.name}"
 
     def build(lake: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
-        wanted = _of_view(lake, key, options.view) if options.view else None
-        return [embeddings.embeddings(pairs.pairs(lake, works, wanted), model)]
+        wanted = delayed(views.sample_ids)(lake.settings, options.view) if options.view else None
+        rows = pairs.pairs(lake, works, wanted, _embedded(lake, key, works))
+        return [embeddings.embeddings(rows, model)]
 
     return Stage(key, "embeddings", (key,), "downloads", "gpu", model.fingerprint, build)
 
 
-def _of_view(lake: Lake, key: str, view: str) -> Delayed:
-    """The sample_ids of `view` that `key` does not have yet, found on a worker and kept there."""
+def _embedded(lake: Lake, key: str, works: Sequence[str]) -> Delayed | None:
+    """The sample_ids that `key` has already, where some of `works` were done for another selection."""
     pin = lake.pins(building=True).get(key)
-    have = lake.read(key, [pin] if pin else [], ["sample_id"]).to_delayed() if pin else []
-    return delayed(_missing)(delayed(views.sample_ids)(lake.settings, view), have)
+    done = [e for e in lake.ledger.done(key) if pin and pin[0] <= e["batch"] and set(works) & set(e["units"])]
+    if pin is None or not done:
+        return None
+    parts = lake.read(key, [pin], ["sample_id"]).to_delayed()
+    return delayed(_ids)(parts)
 
 
-def _missing(ids: np.ndarray, have: Sequence[pd.DataFrame]) -> np.ndarray:
-    return (
-        np.setdiff1d(ids, np.concatenate([h["sample_id"].to_numpy(np.int64) for h in have])) if have else ids
-    )
+def _ids(parts: Sequence[pd.DataFrame]) -> np.ndarray:
+    return np.concatenate([part["sample_id"].to_numpy(np.int64) for part in parts])
 
 
 def _scores(scorer: Scorer) -> Stage:

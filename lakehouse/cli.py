@@ -31,7 +31,7 @@ class Command(click.Group):
         try:
             return super().invoke(ctx)
         except LakeError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
             ctx.exit(2 if isinstance(error, UsageError) else 1)
         except KeyboardInterrupt:
             click.echo("\nStopped. What was committed stays; `lake run` goes on from there.", err=True)
@@ -41,7 +41,13 @@ class Command(click.Group):
             ctx.exit(0)
 
 
-@click.group(cls=Command, context_settings=SETTINGS, no_args_is_help=True)
+def _help(ctx: click.Context) -> None:
+    """A group's help where no command follows."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@click.group(cls=Command, context_settings=SETTINGS, invoke_without_command=True)
 @click.option(
     "--root", metavar="URI", help="The lake: a folder or s3:// URI. Default: LAKE_ROOT, else ./lake."
 )
@@ -50,6 +56,7 @@ class Command(click.Group):
 def main(ctx: click.Context, root: str | None) -> None:
     """Image-text datasets made the way LAION-5B was made, with every stage a versioned table."""
     ctx.obj = root
+    _help(ctx)
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -128,7 +135,7 @@ def run_(
     from lakehouse.stages import Options, chosen
 
     lake = open_lake(root)
-    statuses = tuple(retry.split(",")) if retry else ()
+    statuses = _statuses(retry) if retry is not None else ()
     options = Options(replay=replay, retry=statuses, view=view, wait=wait)
     stages = chosen(lake, ("downloads",) if retry and not stage else stage, model)
     if dry_run:
@@ -137,6 +144,16 @@ def run_(
     if not lake.ledger.sources():
         raise UsageError("the lake has no sources yet: `lake add --wat FILE`, then `lake run`")
     progress.run(lake, stages, options, cluster)
+
+
+def _statuses(retry: str) -> tuple[str, ...]:
+    from transforms.downloads.status import DownloadStatus
+
+    found = tuple(status.strip() for status in retry.split(","))
+    for status in found:
+        if status not in [*DownloadStatus]:
+            raise UsageError(f"--retry: no status {status!r}; there are {', '.join(DownloadStatus)}")
+    return found
 
 
 @main.command()
@@ -181,7 +198,8 @@ def history(root: str | None, table: str, as_json: bool) -> None:
     show.history(open_lake(root), table, as_json)
 
 
-@main.command("show")
+# About half of all ids are negative: "-5" is one, and no option
+@main.command("show", context_settings={"ignore_unknown_options": True})
 @click.argument("sample_id", type=int)
 @click.pass_obj
 def show_(root: str | None, sample_id: int) -> None:
@@ -199,7 +217,8 @@ def _pairs(kind: type, given: Sequence[str], option: str) -> dict[str, Any]:
         try:
             found[name] = kind(value)
         except ValueError as error:
-            raise UsageError(f"{option} {text}: expected NAME={kind.__name__}") from error
+            what = "a whole number" if kind is int else "a number"
+            raise UsageError(f"{option} {text}: expected NAME=VALUE, where VALUE is {what}") from error
     return found
 
 
@@ -260,9 +279,11 @@ def search(root: str | None, text: str, k: int, model: str | None, form: str) ->
     show.rows(by_text(open_lake(root), text, k, model), form)
 
 
-@main.group()
-def release() -> None:
+@main.group(invoke_without_command=True)
+@click.pass_context
+def release(ctx: click.Context) -> None:
     """Named dataset versions."""
+    _help(ctx)
 
 
 @release.command()
@@ -274,9 +295,8 @@ def create(root: str | None, name: str, note: str | None) -> None:
     from lakehouse import open_lake, releases
 
     made = releases.create(open_lake(root), name, note)
-    click.echo(
-        f"release {made.name}: {sum(made.counts.values()):,} rows pinned; verify it with `lake release verify {name}`"
-    )
+    rows = sum(made.counts.values())
+    click.echo(f"release {made.name}: {rows:,} rows pinned; verify it with `lake release verify {name}`")
 
 
 @release.command("list")

@@ -47,7 +47,7 @@ def _remote(address: str) -> Client:
 def _local(cluster: settings.Cluster) -> LocalCluster:
     workers = cluster.workers or dask.system.CPU_COUNT
     here = {"cpu": 1, "io": 1}
-    quiet = logging.ERROR
+    quiet = logging.CRITICAL  # what goes wrong is raised, in one line, by who asked for the work
     if not cluster.gpus:
         return LocalCluster(
             n_workers=workers,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import dask.dataframe as dd
 
 from lakehouse import schema, settings
-from lakehouse.errors import UsageError
+from lakehouse.errors import LakeError, UsageError
 from lakehouse.ledger import Ledger, Pins
 from lakehouse.tables import Range, Table, open_table
-from transforms.embeddings.model import dimension
+from transforms.embeddings.model import ModelUnavailable, dimension
 
 _TEMPLATE = """\
 # A Pairlake lake. Every key is explained in docs/operations.md; what is not set has its default.
@@ -31,6 +32,15 @@ schema = {schema}
 """
 
 
+@contextmanager
+def model_errors() -> Iterator[None]:
+    """Makes a LakeError of a model that is not to be had; its message says what to do."""
+    try:
+        yield
+    except ModelUnavailable as error:
+        raise LakeError(" ".join(str(error).split())) from error
+
+
 class Lake:
     """The tables, ledger and settings of one lake. Opening is cheap and reads no data."""
 
@@ -46,6 +56,7 @@ class Lake:
         """The lake's tables: the fixed ones and one of embeddings per model."""
         return [*schema.FIXED, *[f"embeddings_{model.name}" for model in self.settings.models]]
 
+    @model_errors()
     def spec(self, name: str) -> schema.TableSpec:
         """The table of that name. Raises UsageError where the lake has none."""
         if name in schema.FIXED:

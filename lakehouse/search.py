@@ -5,13 +5,14 @@ from __future__ import annotations
 import pyarrow as pa
 
 from lakehouse.errors import UsageError
-from lakehouse.lake import Lake
+from lakehouse.lake import Lake, model_errors
 from lakehouse.tables import Range
 from lakehouse.tables.base import predicate
 from lakehouse.views import query
 from transforms.embeddings import embed_texts
 
 
+@model_errors()
 def by_text(lake: Lake, text: str, k: int, model: str | None = None) -> pa.Table:
     """The `k` pairs whose pictures are nearest to `text` under `model` (default: the lake's first).
 

@@ -8,15 +8,18 @@ part of the stages' fingerprints; clusters, batches and the network are not.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from lakehouse.demo import MODEL
 from lakehouse.errors import NoLakeError, UsageError
+from lakehouse.schema import SCHEMA_VERSION
 from lakehouse.storage import Storage
 from transforms.candidates.rules import CandidateRules
 from transforms.downloads.rules import DownloadRules, Network
@@ -29,6 +32,23 @@ USER_AGENT = "Pairlake/0.1 (+https://example.org/set-network.user_agent-in-lake.
 
 # Names that stand for one model everywhere: thresholds and heads go by them.
 BUILTIN = {**OPENAI, "demo": ModelSpec("demo", str(MODEL))}
+
+SECTIONS = (
+    "lake",
+    "cluster",
+    "batches",
+    "candidates",
+    "downloads",
+    "network",
+    "models",
+    "scores",
+    "thresholds",
+)
+
+# Keys where 0 would mean that nothing is ever done
+AT_LEAST_ONE = frozenset({"units", "list_rows", "rows", "per_host", "in_flight", "size"})
+
+_TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
 T = TypeVar("T")
 
@@ -50,6 +70,22 @@ class Batches:
     units: int = 4  # crawl files per batch of candidates
     list_rows: int = 100_000  # rows of a URL list per unit; part of the unit's name, so keep it
     rows: int = 2_048  # rows per task where pictures or vectors are handled
+
+
+@dataclass(frozen=True)
+class _Lake:
+    schema: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class _Scores:
+    scorers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Model:
+    architecture: str
+    pretrained: str | None = None
 
 
 @dataclass(frozen=True)
@@ -100,75 +136,96 @@ def load(storage: Storage) -> Settings:
 
 
 def parse(storage: Storage, told: Mapping[str, Any]) -> Settings:
-    """Settings from the tables of a lake.toml and the environment."""
-    known = {
-        "lake",
-        "cluster",
-        "batches",
-        "candidates",
-        "downloads",
-        "network",
-        "models",
-        "scores",
-        "thresholds",
-    }
-    for section in told.keys() - known:
-        raise UsageError(f"lake.toml: unknown section [{section}]; there are {', '.join(sorted(known))}")
-    told = {**told, **{s: {**told.get(s, {}), **_environment(s)} for s in ("cluster", "batches", "network")}}
-    network = {"user_agent": USER_AGENT, **told["network"]}
-    network["resolve"] = {k: _address(v) for k, v in network.get("resolve", {}).items()}
+    """Settings from the tables of a lake.toml and the environment. Raises UsageError for what is unknown."""
+    for section, table in told.items():
+        if section not in SECTIONS:
+            raise UsageError(f"lake.toml: unknown section [{section}]; there are {', '.join(SECTIONS)}")
+        if not isinstance(table, Mapping):
+            raise UsageError(f"lake.toml: {section} = {table!r}: expected a section [{section}]")
+    schema = _section(_Lake, "lake", told).schema
+    if schema != SCHEMA_VERSION:
+        raise UsageError(f"the lake has schema {schema}, this Pairlake reads schema {SCHEMA_VERSION}")
     return Settings(
         storage=storage,
-        cluster=_section(Cluster, "cluster", told["cluster"]),
-        batches=_section(Batches, "batches", told["batches"]),
-        candidates=_section(CandidateRules, "candidates", told.get("candidates", {})),
-        downloads=_section(DownloadRules, "downloads", told.get("downloads", {})),
-        network=_section(Network, "network", network),
+        cluster=_section(Cluster, "cluster", told, environment=True),
+        batches=_section(Batches, "batches", told, environment=True),
+        candidates=_section(CandidateRules, "candidates", told),
+        downloads=_section(DownloadRules, "downloads", told),
+        network=_section(Network, "network", told, environment=True, user_agent=USER_AGENT),
         models=_models(storage, told.get("models", {})),
-        scorers=tuple(told.get("scores", {}).get("scorers", ())),
+        scorers=_section(_Scores, "scores", told).scorers,
         thresholds=dict(told.get("thresholds", {})),
     )
 
 
-def _environment(section: str) -> dict[str, str]:
-    prefix = f"LAKE_{section.upper()}_"
-    return {n.removeprefix(prefix).lower(): v for n, v in os.environ.items() if n.startswith(prefix)}
+def _section(
+    cls: type[T], name: str, told: Mapping[str, Any], environment: bool = False, **defaults: Any
+) -> T:
+    """An instance of the dataclass `cls` from section `name` of a lake.toml, with names and types checked.
 
-
-def _section(cls: type[T], name: str, told: Mapping[str, Any]) -> T:
-    """An instance of the dataclass `cls` from a table of lake.toml, with types checked."""
-    known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for key, value in told.items():
-        if key not in known:
-            raise UsageError(f"lake.toml: [{name}] has no `{key}`; there are {', '.join(sorted(known))}")
-        values[key] = _converted(f"[{name}] {key}", value, str(known[key].type))
+    With `environment`, LAKE_NAME_KEY overrides the key.
+    """
+    types = get_type_hints(cls)
+    given = [(f"lake.toml: [{name}] {key}", key, value) for key, value in told.get(name, {}).items()]
+    prefix = f"LAKE_{name.upper()}_"
+    if environment:
+        given += [
+            (variable, variable.removeprefix(prefix).lower(), value)
+            for variable, value in sorted(os.environ.items())
+            if variable.startswith(prefix)
+        ]
+    values = dict(defaults)
+    for where, key, value in given:
+        if key not in types:
+            raise UsageError(f"{where}: there is no such key; there are {', '.join(sorted(types))}")
+        values[key] = _converted(where, key, value, types[key])
     try:
         return cls(**values)
     except ValueError as error:
         raise UsageError(f"lake.toml: [{name}]: {error}") from error
 
 
-def _converted(what: str, value: Any, wanted: str) -> Any:
-    """`value` as the annotation `wanted` says; text (from the environment) is parsed."""
-    try:
-        if wanted == "int" and not isinstance(value, bool):
-            return int(value)
-        if wanted == "float":
-            return float(value)
-        if wanted == "bool":
-            if isinstance(value, bool):
-                return value
-            return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{what} = {value!r}: expected {wanted}") from error
-    return tuple(value) if isinstance(value, list) else value
+def _converted(where: str, key: str, value: Any, wanted: Any) -> Any:
+    """`value` as the type `wanted`; text, which is all that the environment has, is parsed."""
+    kind = get_origin(wanted)
+    if kind is Mapping and isinstance(value, Mapping):
+        return {name: _address(f"{where}.{name}", text) for name, text in value.items()}
+    if kind is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    if kind is Literal:
+        if value in get_args(wanted):
+            return value
+        raise UsageError(f"{where} = {value!r}: expected one of {', '.join(get_args(wanted))}")
+    if wanted in (int, float):
+        return _number(where, key, value, wanted)
+    if wanted is bool and str(value).lower() in _TRUTH:
+        return _TRUTH[str(value).lower()]
+    if wanted in (str, str | None) and isinstance(value, str):
+        return value
+    raise UsageError(f"{where} = {value!r}: expected {_in_words(wanted)}")
 
 
-def _address(text: Any) -> tuple[str, int]:
+def _number(where: str, key: str, value: Any, wanted: type[int] | type[float]) -> int | float:
+    least = 1 if key in AT_LEAST_ONE else 0
+    parsed: int | float = math.nan
+    if isinstance(value, str | wanted | int) and not isinstance(value, bool):
+        with suppress(ValueError):
+            parsed = wanted(value)
+    if not (math.isfinite(parsed) and parsed >= least):
+        what = "a whole number" if wanted is int else "a number"
+        raise UsageError(f"{where} = {value!r}: expected {what}, {least} or more")
+    return parsed
+
+
+def _in_words(wanted: Any) -> str:
+    words = {bool: "true or false", tuple: "a list of texts", Mapping: "a table of HOST = ADDRESS:PORT"}
+    return words.get(get_origin(wanted) or wanted, "text")
+
+
+def _address(where: str, text: Any) -> tuple[str, int]:
     host, _, port = str(text).rpartition(":")
     if not host or not port.isdigit():
-        raise UsageError(f"lake.toml: [network] resolve: {text!r} is not ADDRESS:PORT")
+        raise UsageError(f"{where} = {text!r}: expected ADDRESS:PORT")
     return host, int(port)
 
 
@@ -176,7 +233,7 @@ def _models(storage: Storage, told: Mapping[str, Any]) -> tuple[ModelSpec, ...]:
     """Each [models.NAME]; a local folder may be given relative to the lake's root."""
     specs = []
     for name, entry in told.items():
-        if name in BUILTIN and not entry:
+        if name in BUILTIN and entry == {}:
             specs.append(BUILTIN[name])
             continue
         if name in BUILTIN or not isinstance(entry, dict) or "architecture" not in entry:
@@ -185,7 +242,8 @@ def _models(storage: Storage, told: Mapping[str, Any]) -> tuple[ModelSpec, ...]:
                 f"lake.toml: [models.{name}] needs `architecture` (an open_clip name or a folder); "
                 f"the names {builtin} are taken and stand alone"
             )
-        folder = Path(storage.root) / entry["architecture"]
-        architecture = str(folder) if storage.is_local and folder.is_dir() else entry["architecture"]
-        specs.append(ModelSpec(name, architecture, entry.get("pretrained")))
+        model = _section(_Model, f"models.{name}", {f"models.{name}": entry})
+        folder = Path(storage.root) / model.architecture
+        architecture = str(folder) if storage.is_local and folder.is_dir() else model.architecture
+        specs.append(ModelSpec(name, architecture, model.pretrained))
     return tuple(specs) or (BUILTIN["b32"],)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import click
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from rich.console import Console
@@ -17,10 +19,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from lakehouse import views
-from lakehouse.errors import UsageError
+from lakehouse.errors import StorageError, UsageError
 from lakehouse.lake import Lake
 from lakehouse.releases import Release
 from lakehouse.run import Plan
+from lakehouse.storage import explain
 
 FORMATS = ("table", "csv", "json", "parquet")
 WIDEST = 60  # characters of a cell that a table for people shows
@@ -28,25 +31,49 @@ WIDEST = 60  # characters of a cell that a table for people shows
 
 def rows(table: pa.Table, form: str, output: Path | None = None) -> None:
     """`table` on stdout, or in the file `output`."""
-    if form == "parquet":
-        if output is None:
-            raise UsageError("--format parquet writes a file: name it with --output FILE")
-        pq.write_table(table, output)
-        return
-    if form == "table" and output is None:
-        _draw(table)
-        return
-    text = _csv(table) if form == "csv" else json.dumps(table.to_pylist(), default=str, ensure_ascii=False)
     if output is None:
-        click.echo(text.rstrip("\n"))
-    else:
-        output.write_text(text)
+        if form == "parquet":
+            raise UsageError("--format parquet writes a file: name it with --output FILE")
+        if form == "table":
+            _draw(table)
+        else:
+            click.echo(_text(table, form))
+        return
+    if form == "table":
+        raise UsageError("--output takes --format csv, json or parquet")
+    try:
+        if form == "parquet":
+            pq.write_table(table, output)
+        else:
+            output.write_text(_text(table, form) + "\n")
+    except OSError as error:
+        raise StorageError(explain(error, str(output))) from error
+
+
+def _text(table: pa.Table, form: str) -> str:
+    return (_csv(table) if form == "csv" else _json(table)).rstrip("\n")
+
+
+def _json(table: pa.Table) -> str:
+    """One array of objects. JSON has no NaN and no infinity: they become null."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_floating(field.type):
+            finite = pc.if_else(pc.is_finite(table[place]), table[place], None)
+            table = table.set_column(place, field.name, finite)
+    return json.dumps(table.to_pylist(), default=_plain, ensure_ascii=False)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no type for; DuckDB's sums of integers are decimals."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _csv(table: pa.Table) -> str:
     nested = [f.name for f in table.schema if pa.types.is_nested(f.type)]
     for name in nested:
-        texts = [None if v is None else json.dumps(v, default=str) for v in table[name].to_pylist()]
+        texts = [None if v is None else json.dumps(v, default=_plain) for v in table[name].to_pylist()]
         table = table.set_column(table.schema.names.index(name), name, pa.array(texts, pa.string()))
     sink = pa.BufferOutputStream()
     pacsv.write_csv(table, sink)

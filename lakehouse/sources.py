@@ -1,16 +1,23 @@
-"""Registering what a lake is made from: crawl files and URL lists, cut into units."""
+"""Registering what a lake is made from: crawl files and URL lists, cut into units.
+
+They are read through fsspec with what it and its stores take from the environment (AWS_*, FSSPEC_*): the
+lake's own storage options are another store's, and have other names.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import fsspec
 
-from lakehouse.errors import UsageError
+from lakehouse.errors import StorageError, UsageError
 from lakehouse.lake import Lake
 from lakehouse.ledger import Source
 from transforms.candidates import lists
+from transforms.candidates.errors import UnreadableUnit
 
 CRAWL_ROOT = "crawl-data/"  # where the path within a crawl begins, on every mirror of Common Crawl
 EXTENSIONS = {
@@ -23,14 +30,18 @@ EXTENSIONS = {
 def add(lake: Lake, kind: str, patterns: Sequence[str]) -> list[Source]:
     """Registers the files that `patterns` (paths, globs, URLs) name; returns those that are new.
 
-    Raises UsageError where a pattern matches nothing. Nothing is read but the length of URL lists.
+    Raises UsageError where a pattern matches nothing or a list is none, StorageError where a store refuses.
+    Nothing is read but the length of URL lists.
     """
-    paths = [path for pattern in patterns for path in _expand(lake, kind, pattern)]
-    options = dict(lake.storage.options)
+    paths: list[str] = []
+    for pattern in patterns:
+        with _store_errors(pattern):
+            paths += _expand(kind, pattern)
     pieces: dict[str, list[tuple[int, int] | None]] = {}
     for path in paths:
-        rows = lake.settings.batches.list_rows
-        pieces[path] = [*lists.slices(path, rows, options)] if kind == "urls" else [None]
+        with _store_errors(path):
+            rows = lake.settings.batches.list_rows
+            pieces[path] = [*lists.slices(path, rows)] if kind == "urls" else [None]
 
     def new(known: list[Source]) -> list[Source]:
         taken = {source.path: source for source in known}
@@ -51,10 +62,38 @@ def add(lake: Lake, kind: str, patterns: Sequence[str]) -> list[Source]:
     return lake.ledger.add_sources(new)
 
 
-def _expand(lake: Lake, kind: str, pattern: str) -> list[str]:
+def _refusals() -> tuple[type[Exception], ...]:
+    """What fsspec's stores raise; those of botocore and aiohttp exist where a store has imported them."""
+    stores = (("botocore.exceptions", "BotoCoreError"), ("aiohttp", "ClientError"))
+    return (
+        OSError,
+        *[getattr(sys.modules[module], name) for module, name in stores if module in sys.modules],
+    )
+
+
+@contextmanager
+def _store_errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except UnreadableUnit as error:
+        raise UsageError(str(error)) from error
+    except FileNotFoundError as error:
+        raise UsageError(f"no file {what}: check the path") from error
+    except _refusals() as error:
+        raise StorageError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+def _filesystem(pattern: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    try:
+        found: tuple[fsspec.AbstractFileSystem, str] = fsspec.core.url_to_fs(pattern)
+    except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is missing
+        raise UsageError(f"{pattern}: {error}") from error
+    return found
+
+
+def _expand(kind: str, pattern: str) -> list[str]:
     remote = "://" in pattern
-    options = dict(lake.storage.options) if remote else {}
-    filesystem, path = fsspec.core.url_to_fs(pattern if remote else os.path.abspath(pattern), **options)
+    filesystem, path = _filesystem(pattern if remote else os.path.abspath(pattern))
     if any(character in pattern for character in "*?["):
         found = sorted(filesystem.glob(path))
     else:

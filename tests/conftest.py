@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from demo_lake import demo, demo_address, demo_crawl, few_crawl  # noqa: F401  fixtures for the whole run
 from distributed import Client
 
 from lakehouse import cluster, settings

@@ -17,7 +17,7 @@ import dask.dataframe as dd
 import pandas as pd
 import pyarrow as pa
 from dask.delayed import delayed
-from distributed import Client, Future, as_completed
+from distributed import Client, Future, KilledWorker, as_completed
 
 from lakehouse import cluster, faults
 from lakehouse.errors import LakeError
@@ -27,7 +27,10 @@ from lakehouse.ledger import LEASE, Claim, Result
 from lakehouse.schema import TableSpec
 from lakehouse.tables import DataFile, Writer
 from transforms import columns
+from transforms.candidates.errors import UnreadableUnit
+from transforms.embeddings.model import ModelUnavailable
 
+REASON_CHARS = 300  # of an unforeseen error's message: some quote whole rows
 POLL_SECONDS = 0.02  # between two looks at what the workers have finished
 
 Counts = Mapping[tuple[str, str], int]  # (unit, count's name) -> n
@@ -145,16 +148,22 @@ def _compute(
 
 
 def _check(claim: Claim, future: Future[Any], result: Any) -> None:
-    """Raises what a failed task raised: as it is where it is Pairlake's own, else in one line."""
+    """Raises what a failed task raised: as it is where it is Pairlake's own, else in one line.
+
+    Of errors that say all by themselves what was found and what to do, the class is left out.
+    """
     if future.status == "finished":
         return
     error = result[1] if future.status == "error" else result
     if isinstance(error, LakeError):
         raise error
-    reason = next(iter(str(error).splitlines()), "")[:300]
+    reason = next(iter(str(error).splitlines()), "")
+    if not isinstance(error, UnreadableUnit | ModelUnavailable):
+        reason = f"{type(error).__name__}: {reason[:REASON_CHARS]}"
+    if isinstance(error, KilledWorker):
+        reason = "a task killed one worker after another: too little memory for it, or a crash in native code"
     raise LakeError(
-        f"{claim.keys[0]}: batch {claim.batch} failed on a worker, nothing of it was kept: "
-        f"{type(error).__name__}: {reason}"
+        f"{claim.keys[0]}: batch {claim.batch} failed on a worker, nothing of it was kept: {reason}"
     ) from error
 
 

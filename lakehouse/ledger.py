@@ -241,6 +241,14 @@ class Ledger:
             "attempt": claim.attempt,
         }
 
+    def _write(self, claim: Claim, make: Callable[[Events], Iterable[Mapping[str, Any]]]) -> None:
+        """Commits events of a claim. Who cannot (the disk may be full) works on it no longer."""
+        try:
+            self._append(make, claim.keys)
+        except BaseException:
+            _ACTIVE.discard(claim.token)
+            raise
+
     def renew(self, claim: Claim) -> None:
         """Extends the lease. Called while a batch is computed, and right before its native commit."""
 
@@ -249,7 +257,7 @@ class Ledger:
             until = datetime.now(UTC) + LEASE
             return [self._event(claim, key, "renew") | {"lease_until": until} for key in claim.keys]
 
-        self._append(make, claim.keys)
+        self._write(claim, make)
 
     def finish(self, claim: Claim, results: Mapping[str, Result], seconds: float, details: str) -> None:
         """Marks the batch as done in all its tables at once: from here on readers see it."""
@@ -273,7 +281,7 @@ class Ledger:
                     "details": details,
                 }
 
-        self._append(make, claim.keys)
+        self._write(claim, make)
         _ACTIVE.discard(claim.token)
 
     def abandon(self, claim: Claim) -> None:
@@ -283,7 +291,7 @@ class Ledger:
             _own(claim, state)
             return [self._event(claim, key, "abandon") for key in claim.keys]
 
-        self._append(make, claim.keys)
+        self._write(claim, make)
         _ACTIVE.discard(claim.token)
 
     def rebuild(self, keys: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -25,9 +26,9 @@ def test_file_names_are_different() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 class TestFile:
     def test_begins_with_its_name_grain_and_source(self, path: Path) -> None:
-        text = path.read_text()
-        head = text[: text.index("\n", text.rindex("\n-- ") + 1)] if "\n-- " in text else text
-        assert text.startswith(f"-- {path.stem}: ")
+        lines = path.read_text().splitlines()
+        head = "\n".join(itertools.takewhile(lambda line: line.startswith("--"), lines))
+        assert head.startswith(f"-- {path.stem}: ")
         assert "-- Grain: " in head
         assert "-- Source: " in head
 

@@ -40,15 +40,11 @@ def test_lists_and_times_keep_their_values(tmp_path: Path, access: views.Access)
     lake = init(str(tmp_path))
     rows = [lakes.candidate(name) for name in ("none", "empty", "two")]
     seen = [None, [], ["noai", "noindex"]]
-    lakes.append(
-        lake,
-        {
-            "downloads": [
-                lakes.download(r, opt_out=s, attempt=i)
-                for i, (r, s) in enumerate(zip(rows, seen, strict=True))
-            ]
-        },
-    )
+    attempts = [
+        lakes.download(row, opt_out=signals, attempt=number)
+        for number, (row, signals) in enumerate(zip(rows, seen, strict=True))
+    ]
+    lakes.append(lake, {"downloads": attempts})
     with views.connect(lake, access=access) as connection:
         sql = "select opt_out, fetched_at::varchar as at from downloads order by attempt"
         found = connection.sql(sql).to_arrow_table().to_pylist()

@@ -20,6 +20,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     [
         ("selec 1", 'SQL error: syntax error at or near "selec" near line 1: selec 1'),
         ("select url\nfrom pears", "SQL error: Table with name pears does not exist!"),
+        ("select 1 +\n\nfoo(", "SQL error: syntax error at end of input"),
         ("select colour from pairs", 'SQL error: Referenced column "colour" not found in FROM clause!'),
         ("select 'a'::integer", "SQL error: Could not convert string 'a' to INT32"),
         ("select error('said so')", "SQL error: said so"),
@@ -47,7 +48,7 @@ def test_writing_to_the_lake_is_refused(lake: Lake) -> None:
         views.query(lake, "insert into candidates select * from candidates")
 
 
-def test_no_path_but_one_line_where_no_lake_is_read(tmp_path: Path) -> None:
+def test_a_release_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
     fresh = init(str(tmp_path))
     with pytest.raises(UsageError, match="no release 'v1'; there is none yet"):
         views.query(fresh, "select 1", release="v1")

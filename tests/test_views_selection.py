@@ -27,7 +27,6 @@ def test_sample_ids_are_those_of_the_view(lake: Lake) -> None:
 def test_sample_ids_are_each_there_once(lake: Lake) -> None:
     folder = Path(lake.storage.root) / "sql"
     folder.mkdir()
-    (folder / "twice.sql").write_text("from pairs union all from pairs union all select null")
     (folder / "twice.sql").write_text("select sample_id from pairs union all select sample_id from pairs")
     assert len(views.sample_ids(lake.settings, "twice")) == 3
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from lakehouse import UsageError, views
@@ -55,8 +56,6 @@ def test_a_version_outlives_compaction(lake: Lake) -> None:
 
 def test_rows_of_an_unfinished_batch_are_in_the_version_and_not_at_head(lake: Lake) -> None:
     table = lake.table("candidates")
-    import pyarrow as pa
-
     row = lakes.candidate("left behind") | {"batch": 4}
     version = table.commit(table.writer().write(pa.Table.from_pylist([row], schema=table.spec.schema)), {})
     assert "left behind" in names(lake, version)

@@ -16,6 +16,8 @@ import click
 from lakehouse import progress, show
 from lakehouse.errors import LakeError, UsageError
 
+STOPPED = "Stopped: what was committed stays, and `lake run` goes on from there"
+
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -34,7 +36,8 @@ class Command(click.Group):
             click.echo(f"Error: {' '.join(str(error).split())}", err=True)
             ctx.exit(2 if isinstance(error, UsageError) else 1)
         except KeyboardInterrupt:
-            click.echo("\nStopped. What was committed stays; `lake run` goes on from there.", err=True)
+            newline = "\n" if sys.stderr.isatty() else ""  # after the ^C that a terminal shows
+            click.echo(newline + STOPPED, err=True)
             ctx.exit(1)
         except BrokenPipeError:
             sys.stderr.close()

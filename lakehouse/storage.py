@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.fs as pafs
 from deltalake.exceptions import DeltaError
 from deltalake.fs import DeltaStorageHandler
@@ -80,7 +81,7 @@ def storage_errors(what: str) -> Iterator[None]:
     """Turns what the engines and the operating system raise into one clear `StorageError`."""
     try:
         yield
-    except (OSError, DeltaError) as error:
+    except (OSError, DeltaError, pa.ArrowInvalid) as error:  # ArrowInvalid: a damaged parquet file
         raise StorageError(explain(error, what)) from error
 
 

@@ -148,7 +148,7 @@ def test_an_unreadable_file_that_compaction_wrote_is_named(lake: Lake) -> None:
 def test_a_changed_value_in_a_file_that_compaction_wrote_is_found(lake: Lake, table: str) -> None:
     compaction(lake)
     changes = {"candidates": {"license": "'x'"}, "downloads": {"width": "1"}, "scores": {"value": "0.25"}}
-    DeltaTable(lake.storage.uri(table)).update(changes[table], "batch = 1")
+    DeltaTable(lake.storage.uri(table)).update(changes[table], predicate="batch = 1")
     (found,) = releases.verify(lake, "v1")
     assert found.key.partition("/")[0] == table
     assert found.problem.startswith("the table has other rows")
@@ -167,9 +167,8 @@ def test_a_table_that_is_gone_is_found(lake: Lake) -> None:
 
 
 def test_a_ledger_that_says_otherwise_is_found_without_reading_data(lake: Lake) -> None:
-    DeltaTable(lake.ledger.uri).update(
-        {"rows": "rows + 1"}, "key = 'candidates' and batch = 2 and event = 'done'"
-    )
+    where = "key = 'candidates' and batch = 2 and event = 'done'"
+    DeltaTable(lake.ledger.uri).update({"rows": "rows + 1"}, predicate=where)
     (found,) = releases.verify(open_lake(lake.storage.root), "v1", full=False)
     assert str(found) == "candidates: the ledger has 5 rows, the release recorded 4"
 

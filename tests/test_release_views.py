@@ -23,10 +23,8 @@ def lake(tmp_path: Path) -> Lake:
     lakes.append(made, {f"scores/{lakes.SIMILARITY}": [lakes.score(lakes.candidate("later"), 0.9)]})
     own.write_text("select 'another view' as text")
     toml = tmp_path / "lake.toml"
-    toml.write_text(
-        toml.read_text()
-        + '\n[scores]\nscorers = ["punsafe_b32", "similarity_b32"]\n[thresholds]\nsimilarity_en = 0.1\n'
-    )
+    changed = '[scores]\nscorers = ["punsafe_b32", "similarity_b32"]\n[thresholds]\nsimilarity_en = 0.1\n'
+    toml.write_text(f"{toml.read_text()}\n{changed}")
     return open_lake(str(tmp_path))
 
 

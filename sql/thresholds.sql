@@ -20,9 +20,9 @@ from (
         ('similarity_en', 'similarity_b32', 0.28, 'LAION-5B (Schuhmann et al. 2022): cosine of OpenAI ViT-B/32 >= 0.28, found by human inspection'),
         ('similarity_multi', 'similarity_b32', 0.26, 'LAION-5B: >= 0.26, where the text tower was clip-ViT-B-32-multilingual-v1 (mCLIP); OpenAI''s own tower scores texts that are not English lower'),
         ('similarity_nolang', 'similarity_b32', 0.26, 'LAION-5B: >= 0.26, where the text tower was clip-ViT-B-32-multilingual-v1 (mCLIP); OpenAI''s own tower scores texts that are not English lower'),
-        ('similarity_en', 'similarity_demo', 0.30, 'docs/benchmarks.md: right and wrong captions under the demo''s model'),
-        ('similarity_multi', 'similarity_demo', 0.30, 'docs/benchmarks.md: right and wrong captions under the demo''s model'),
-        ('similarity_nolang', 'similarity_demo', 0.30, 'docs/benchmarks.md: right and wrong captions under the demo''s model'),
+        ('similarity_en', 'similarity_demo', 0.46, 'docs/benchmarks.md: right and wrong captions under the demo''s model'),
+        ('similarity_multi', 'similarity_demo', 0.46, 'docs/benchmarks.md: right and wrong captions under the demo''s model'),
+        ('similarity_nolang', 'similarity_demo', 0.46, 'docs/benchmarks.md: right and wrong captions under the demo''s model'),
         -- unsafe pictures: punsafe > value
         ('punsafe', 'punsafe_b32', 0.5, 'LAION-5B: statistics and safe mode call punsafe > 0.5 unsafe'),
         ('punsafe', 'punsafe_l14', 0.5, 'LAION-5B: statistics and safe mode call punsafe > 0.5 unsafe'),

@@ -18,7 +18,7 @@ from lakehouse.lake import Lake, init, open_lake
 from lakehouse.settings import storage_at
 from lakehouse.stages import Options, stages
 
-QUESTION = "a red apple"
+QUESTION = "a bicycle"
 SUBSET = """\
 select similarity, language, text, url
 from laion2b_multi

@@ -52,6 +52,8 @@ def add(lake: Lake, kind: str, patterns: Sequence[str]) -> list[Source]:
             if path in taken:
                 continue
             name = _unit(path, names)
+            if name in names:  # the same crawl file, by another way
+                continue
             names.add(name)
             for number, piece in enumerate(pieces[path]):
                 unit = name if piece is None else f"{name}#{number}"

@@ -18,6 +18,7 @@ from lakehouse.lake import Lake, init, open_lake
 from lakehouse.settings import storage_at
 from lakehouse.stages import Options, stages
 
+CRAWL = "crawl-data/DEMO-2026-03/wat"  # as on a mirror of Common Crawl, so that units keep their names anywhere
 QUESTION = "a bicycle"
 SUBSET = """\
 select similarity, language, text, url
@@ -52,7 +53,7 @@ def run_demo(root: str, cluster: Mapping[str, Any]) -> None:
     started = time.monotonic()
     lake = _opened(root)
     web = pages.build()
-    files = wat.write_wats(web, Path(lake.storage.root) / "crawl")
+    files = wat.write_wats(web, Path(lake.storage.root) / CRAWL)
     new = sources.add(lake, "wat", [str(path) for path in files])
     if new:
         _say(f"a web of {len(web.pages)} pages, crawled into {len(files)} WAT files: {files[0].parent}")

@@ -27,8 +27,10 @@ NEEDS = {
     "texts": ["sample_id", "text", "unit"],
 }
 
-#: Why a value is NULL, by need: the input is NULL, or nothing can be computed from it.
-MISSING = {"vectors": "note:no_embedding", "pictures": "note:no_picture", "texts": "note:no_text"}
+#: What becomes of a NULL input, by need. A pair without a picture gets no row: a later attempt at its URL
+#: may bring the picture, and then the pair comes again, while a pair has one value of each scorer.
+MISSING = {"vectors": "note:no_embedding", "pictures": "drop:no_picture", "texts": "note:no_text"}
+#: Why a value is NULL, by need: nothing can be computed from the input.
 UNUSABLE = {"vectors": "note:not_finite", "pictures": "note:bad_picture", "texts": "note:not_finite"}
 
 #: LAION's heads, by the models whose embeddings they were trained on: (architecture, weights).
@@ -95,11 +97,11 @@ def default_scorers(specs: Iterable[ModelSpec]) -> list[Scorer]:
 
 
 def scores(inputs: dd.DataFrame, scorer: Scorer) -> dd.DataFrame:
-    """`columns.SCORES` with one row for each row of `inputs`, in their order.
+    """`columns.SCORES` with one row for each row of `inputs` that is not without its picture, in their order.
 
     `inputs` has the columns NEEDS[scorer.needs]. A value that cannot be computed is NULL, never NaN or
-    infinite, and counted per unit: ``note:no_embedding``, ``note:no_picture``, ``note:no_text`` where the
-    input is NULL, ``note:not_finite`` or ``note:bad_picture`` where it is no use. Nothing is dropped.
+    infinite, and counted per unit: ``note:no_embedding`` or ``note:no_text`` where the input is NULL,
+    ``note:not_finite`` or ``note:bad_picture`` where it is no use. Dropped is ``drop:no_picture`` alone.
     """
     meta = columns.meta(columns.counted(columns.SCORES))
     values: dd.DataFrame = inputs[NEEDS[scorer.needs]].map_partitions(score_partition, scorer, meta=meta)
@@ -124,7 +126,8 @@ def score_partition(frame: pd.DataFrame, scorer: Scorer) -> pd.DataFrame:
         schema=columns.SCORES,
     )
     reason = np.select([missing, absent], [MISSING[scorer.needs], UNUSABLE[scorer.needs]], default="")
-    return columns.to_pandas(with_reasons(rows, table["unit"], reason))
+    kept = ~np.char.startswith(reason, "drop:")
+    return columns.to_pandas(with_reasons(rows.filter(pa.array(kept)), table["unit"], reason))
 
 
 def _values(table: pa.Table, scorer: Scorer) -> tuple[Values, npt.NDArray[np.bool_]]:

@@ -161,6 +161,7 @@ class Ledger:
     def _commit(self, rows: pa.Table, properties: CommitProperties) -> bool:
         """False where another writer came first."""
         assert self._table is not None
+        self.storage.check_writable("ledger")
         with storage_errors(self.uri):
             try:
                 write_deltalake(self._table, rows, mode="append", commit_properties=properties)

@@ -81,8 +81,4 @@ def test_a_run_is_stopped_and_the_next_goes_on(tmp_path: Path) -> None:
         answer = commands.process("run", "candidates", "--workers", "1", cwd=tmp_path)
         assert answer.code == 0, answer  # it would be 1 if the claim were still held
     status = json.loads(commands.lake("--root", tmp_path / "lake", "status", "--json").out)
-    assert [(stage["stage"], stage["state"], stage["done"]) for stage in status][0] == (
-        "candidates",
-        "fresh",
-        1,
-    )
+    assert (status[0]["stage"], status[0]["state"], status[0]["done"]) == ("candidates", "fresh", 1)

@@ -65,7 +65,8 @@ class Storage:
         with storage_errors(self.uri(path)):
             if self.is_local:
                 Path(self.uri(path)).parent.mkdir(parents=True, exist_ok=True)
-            with self.filesystem().open_output_stream(path) as stream:
+            # The buffer holds all: delta-rs's stream takes bytes, but pyarrow hands on large pieces as buffers.
+            with self.filesystem().open_output_stream(path, buffer_size=len(data) + 1) as stream:
                 stream.write(data)
 
     def check_writable(self, path: str) -> None:

@@ -98,7 +98,7 @@ def append(
     return claim.batch
 
 
-def small(root: Path) -> Lake:
+def small(root: Path | str) -> Lake:
     """A sound lake: three candidates, two pictures of three URLs, and scores; two batches of candidates."""
     lake = init(str(root))
     apple, pear, plum = candidate("apple"), candidate("pear", "de"), candidate("plum", None)

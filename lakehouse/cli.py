@@ -84,11 +84,15 @@ def demo(root: str | None, /, **cluster: Any) -> None:
 
 @main.command()
 @click.argument("root")
-def init(root: str) -> None:
+@click.option("--model", metavar="M", default="b32", show_default=True, help="b32, l14, or the small demo.")
+def init(root: str, model: str) -> None:
     """Make an empty lake: a folder or an object-store URI, with its lake.toml."""
     from lakehouse.lake import init
+    from lakehouse.settings import BUILTIN
 
-    lake = init(root)
+    if model not in BUILTIN:
+        raise UsageError(f"no model {model!r}; there are {', '.join(BUILTIN)}; others go into lake.toml")
+    lake = init(root, model=model)
     click.echo(f"made {lake.storage.uri('lake.toml')}; next: lake --root {root} add --wat FILE")
 
 

@@ -25,7 +25,7 @@ schema = {schema}
 # Before you crawl the open web, say who you are and where complaints reach you:
 # user_agent = "Yourname/1.0 (+https://your.example/contact)"
 
-[models.b32]
+[models.{model}]
 
 [batches]
 # units = 4
@@ -101,8 +101,8 @@ def open_lake(root: str | None = None) -> Lake:
     return Lake(settings.load(settings.storage_at(root)))
 
 
-def init(root: str | None, text: str | None = None) -> Lake:
-    """Makes an empty lake with its lake.toml (`text`, else a commented template)."""
+def init(root: str | None, text: str | None = None, model: str = "b32") -> Lake:
+    """Makes an empty lake with its lake.toml: `text`, else a commented template that names `model`."""
     storage = settings.storage_at(root)
     if storage.is_local:
         try:
@@ -113,10 +113,10 @@ def init(root: str | None, text: str | None = None) -> Lake:
             ) from error
     if storage.exists(settings.FILE):
         raise UsageError(f"there is a lake at {storage.root} already")
-    storage.write(settings.FILE, (text or _TEMPLATE.format(schema=schema.SCHEMA_VERSION)).encode())
-    lake = open_lake(storage.root)
-    lake.ledger.create()
-    return lake
+    Ledger(storage).create()  # first: what has a lake.toml has a ledger
+    made = text or _TEMPLATE.format(schema=schema.SCHEMA_VERSION, model=model)
+    storage.write(settings.FILE, made.encode())
+    return open_lake(storage.root)
 
 
 def batches_of(works: Sequence[str]) -> dict[str, list[int]]:

@@ -65,7 +65,7 @@ class Storage:
         with storage_errors(self.uri(path)):
             if self.is_local:
                 Path(self.uri(path)).parent.mkdir(parents=True, exist_ok=True)
-            # The buffer holds all: delta-rs's stream takes bytes, but pyarrow hands on large pieces as buffers.
+            # The buffer holds all: delta-rs takes bytes, but pyarrow hands on large pieces as buffers.
             with self.filesystem().open_output_stream(path, buffer_size=len(data) + 1) as stream:
                 stream.write(data)
 

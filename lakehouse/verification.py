@@ -155,7 +155,7 @@ def _rows(lake: Lake, key: str, pin: tuple[int, int], client: Client | None) -> 
     """Reads all rows of `key` again, and sums their hashes."""
     spec = lake.spec(key.partition("/")[0])
     size = lake.settings.batches.rows if spec.format == "lance" else None
-    parts = lake.read(key, [pin], rows=size).to_delayed()  # type: ignore[no-untyped-call]
+    parts = lake.read(key, [pin], rows=size).to_delayed()
     sums: list[Total] = _compute([delayed(_summed)(part, spec.schema) for part in parts], client)
     return sum(sums, Total())
 
@@ -167,5 +167,5 @@ def _summed(frame: pd.DataFrame, schema: pa.Schema) -> Total:
 
 def _compute(tasks: Sequence[Any], client: Client | None) -> list[Any]:
     if client is None:
-        return list(dask.compute(*tasks, scheduler="synchronous"))  # type: ignore[attr-defined,no-untyped-call]
-    return list(client.gather(client.compute(list(tasks))))  # type: ignore[no-untyped-call]
+        return list(dask.compute(*tasks, scheduler="synchronous"))
+    return list(client.gather(client.compute(list(tasks))))

@@ -18,7 +18,8 @@ from lakehouse.lake import Lake, init, open_lake
 from lakehouse.settings import storage_at
 from lakehouse.stages import Options, stages
 
-CRAWL = "crawl-data/DEMO-2026-03/wat"  # as on a mirror of Common Crawl, so that units keep their names anywhere
+# As on a mirror of Common Crawl, so that units keep their names wherever the lake is
+CRAWL = "crawl-data/DEMO-2026-03/wat"
 QUESTION = "a bicycle"
 SUBSET = """\
 select similarity, language, text, url
@@ -90,7 +91,7 @@ def _print(lake: Lake, root: str) -> None:
     show.rows(search.by_text(lake, QUESTION, 5), "table")
     click.echo(
         "\nNext, try:\n"
-        f'  uv run lake --root {root} sql "select language, count(*) from pairs where similarity > 0.3 group by 1"\n'
+        f'  uv run lake --root {root} sql "select language, count(*) from pairs group by 1"\n'
         f"  uv run lake --root {root} release create v1\n"
         f"  uv run lake --root {root} status"
     )

@@ -90,6 +90,7 @@ def _rows(pages: Iterator[Page], rules: CandidateRules, counts: Counter[str]) ->
     """What becomes a candidate; everything else is counted under its reason."""
     resolve = resolver(rules)
     read = _reader(rules)
+    urls: set[str] | None = set() if rules.one_row_per_url else None
     position = -1
     drops: Counter[Drop] = Counter()
     for page in pages:
@@ -119,6 +120,11 @@ def _rows(pages: Iterator[Page], rules: CandidateRules, counts: Counter[str]) ->
                 drops[Drop.SHORT_TEXT] += 1
                 continue
             url, host = found
+            if urls is not None:
+                if url in urls:
+                    drops[Drop.SAME_URL] += 1
+                    continue
+                urls.add(url)
             yield url, text, page.url, host, page.license, language, probability, position
     counts["in"] = position + 1
     counts.update({f"drop:{reason}": n for reason, n in drops.items()})

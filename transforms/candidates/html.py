@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from transforms.candidates import laion
 from transforms.candidates.pages import Page, creative_commons, join
 from transforms.candidates.rules import CandidateRules
 
@@ -41,13 +42,18 @@ _KNOWN = re.compile(
 )
 
 
-def page(html: bytes, content_type: str, url: str | None, rules: CandidateRules) -> Page:
-    """The page at `url` from its bytes and its Content-Type header; images come in document order."""
+def pages(html: bytes, content_type: str, url: str | None, rules: CandidateRules) -> list[Page]:
+    """The page at `url` from its bytes and its Content-Type header; images come in document order.
+
+    One `Page`; with `rules.links` = "as_written", what `laion.pages` makes of its images.
+    """
     tree = LexborHTMLParser(decode(html, content_type, rules))
+    if rules.links == "as_written":
+        return [*laion.pages(url, map(_link, tree.css("img, a[href]")), rules)]
     images = [(node.attributes.get("src"), node.attributes.get("alt")) for node in tree.css("img")]
     base = next((node.attributes["href"] for node in tree.css("base[href]")), None)
     links = _links(tree.css('a[href*="creativecommons.org/"], link[href*="creativecommons.org/"]'))
-    return Page(url, join(url, base), creative_commons(links, rules.max_license_chars), images)
+    return [Page(url, join(url, base), creative_commons(links, rules.max_license_chars), images)]
 
 
 def decode(html: bytes, content_type: str, rules: CandidateRules) -> str:
@@ -70,6 +76,14 @@ def decode(html: bytes, content_type: str, rules: CandidateRules) -> str:
         return html.decode()
     except UnicodeDecodeError:
         return html.decode("cp1252", "replace")
+
+
+def _link(node: LexborNode) -> dict[str, str | None]:
+    """An image or anchor as a WAT record has it; LAION's licences stand in anchors, as a WAT's do."""
+    attributes = node.attributes
+    if node.tag == "a":
+        return {"path": "A@/href", "url": attributes.get("href")}
+    return {"path": laion.IMAGE_PATH, "url": attributes.get("src"), "alt": attributes.get("alt")}
 
 
 def _links(nodes: Iterable[LexborNode]) -> Iterable[tuple[str, str]]:

@@ -13,14 +13,16 @@ class Drop(StrEnum):
     BAD_TEXT = "bad_text"  #: the alt text is not a string
     BAD_ROW = "bad_row"  #: a line of a URL list that cannot be parsed
     NO_URL = "no_url"  #: no URL, or an empty one
+    RELATIVE_URL = "relative_url"  #: relative to its page (preset laion5b alone, which does not resolve it)
     DATA_URL = "data_url"  #: the picture is written into the page: data:
     SCHEME = "scheme"  #: any scheme but http and https, such as javascript: or blob:
     BAD_URL = "bad_url"  #: not a URL: no base to resolve it against, broken host or port, bad characters
     LONG_URL = "long_url"  #: longer than `max_url_chars`
     HOST = "host"  #: the host name is longer than `max_host_chars`
-    EXCLUDED_FORMAT = "excluded_format"  #: the path or query names a format that LAION leaves out: SVG, GIF
+    EXCLUDED_FORMAT = "excluded_format"  #: the URL names a format that LAION leaves out: SVG, GIF
     TRACKING_PIXEL = "tracking_pixel"  #: the URL is one of a counter, a beacon or a spacer
     SHORT_TEXT = "short_text"  #: under `min_text_chars` characters after cleaning
+    SAME_URL = "same_url"  #: the URL came earlier in this file (preset laion5b alone)
     DUPLICATE = "duplicate"  #: the same URL and text came earlier in this run
     KNOWN = "known"  #: the lake has this sample_id already
     ID_COLLISION = "id_collision"  #: another URL or text of this run has the same sample_id

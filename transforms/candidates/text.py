@@ -24,5 +24,10 @@ def clean(raw: str, rules: CandidateRules) -> str | None:
 
 
 def cut(text: str, rules: CandidateRules) -> str:
-    """What the candidate keeps of a cleaned text: the first 2,000 characters, ``|`` to space."""
-    return text[: rules.max_text_chars].replace("|", " ")
+    """What the candidate keeps of a cleaned text: the first 2,000 characters, ``|`` to space.
+
+    With `rules.quote_texts`, one that has a ``"`` as CSV writes it: LAION wrote its rows as CSV, and
+    Postgres' COPY took the quotes for text.
+    """
+    text = text[: rules.max_text_chars].replace("|", " ")
+    return '"' + text.replace('"', '""') + '"' if rules.quote_texts and '"' in text else text

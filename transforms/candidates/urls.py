@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from urllib.parse import urljoin, urlsplit
 
+from transforms.candidates import laion
 from transforms.candidates.reasons import Drop
 from transforms.candidates.rules import CandidateRules
 
@@ -29,23 +30,13 @@ def resolver(
     `base` is an absolute URL, None where there is none. An absolute URL stays as it was written, spaces and
     upper case included, as it is half of the key that LAION's tables join by; only white space around it
     and control characters go, as in browsers. The host comes in lower case and in its ASCII form (IDNA). A
-    URL with user or password is no URL for us: nobody meant to publish it.
+    URL with user or password is no URL for us: nobody meant to publish it. That is how `rules.urls` =
+    "resolved" reads a URL; "validated" is `laion.resolver`.
     """
+    refuse = _refuser(rules)
+    if rules.urls == "validated":
+        return laion.resolver(rules, refuse)
     plain_url = re.compile(f"(?:{'|'.join(rules.schemes)}){_AFTER_SCHEME}")
-    excluded = re.compile(rf"\.(?:{'|'.join(rules.excluded_extensions)})(?![a-z0-9])")
-    beacon = re.compile("|".join(rules.tracking_paths))
-    counters = frozenset(rules.tracking_hosts)
-
-    @lru_cache(maxsize=1 << 14)
-    def host_reason(host: str) -> Drop | None:
-        if len(host) > rules.max_host_chars:
-            return Drop.HOST
-        if not _HOST.fullmatch(host):
-            return Drop.BAD_URL
-        labels = host.rstrip(".").split(".")
-        if any(".".join(labels[i:]) in counters for i in range(len(labels))):
-            return Drop.TRACKING_PIXEL
-        return None
 
     def resolve(src: str, base: str | None) -> tuple[str, str] | Drop:
         url = src if src.startswith("http") else _joined(src, base)
@@ -59,16 +50,43 @@ def resolver(
             url, host, rest = parts
         if len(url) > rules.max_url_chars:
             return Drop.LONG_URL
+        return refuse(url, host, rest) or (url, host)
+
+    return resolve
+
+
+def _refuser(rules: CandidateRules) -> Callable[[str, str, str], Drop | None]:
+    """A function from (URL, host, path and query) to why it is left out, None where it is not."""
+    excluded = _any(rf"\.(?:{'|'.join(rules.excluded_extensions)})(?![a-z0-9])", rules.excluded_extensions)
+    anywhere = _any("|".join(map(re.escape, rules.excluded_substrings)), rules.excluded_substrings)
+    beacon = _any("|".join(rules.tracking_paths), rules.tracking_paths)
+    counters = frozenset(rules.tracking_hosts)
+
+    @lru_cache(maxsize=1 << 14)
+    def host_reason(host: str) -> Drop | None:
+        if len(host) > rules.max_host_chars:
+            return Drop.HOST
+        if rules.urls == "resolved" and not _HOST.fullmatch(host):
+            return Drop.BAD_URL
+        labels = host.rstrip(".").split(".")
+        if any(".".join(labels[i:]) in counters for i in range(len(labels))):
+            return Drop.TRACKING_PIXEL
+        return None
+
+    def refuse(url: str, host: str, rest: str) -> Drop | None:
         if reason := host_reason(host):
             return reason
         rest = rest.lower()
-        if excluded.search(rest):
+        if excluded.search(rest) or anywhere.search(url):
             return Drop.EXCLUDED_FORMAT
-        if beacon.search(rest):
-            return Drop.TRACKING_PIXEL
-        return url, host
+        return Drop.TRACKING_PIXEL if beacon.search(rest) else None
 
-    return resolve
+    return refuse
+
+
+def _any(pattern: str, given: Sequence[str]) -> re.Pattern[str]:
+    """`pattern`, made of the texts `given`; of none, one that matches nothing."""
+    return re.compile(pattern if given else r"(?!)")
 
 
 def _joined(src: str, base: str | None) -> str:

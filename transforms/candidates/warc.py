@@ -42,7 +42,7 @@ def pages(
         if decoded is None:
             notes[Note.BAD_HTTP] += 1
         else:
-            yield html.page(decoded, content_type, record.url, rules)
+            yield from html.pages(decoded, content_type, record.url, rules)
 
 
 def _http(record: Record, rules: CandidateRules) -> tuple[dict[str, str], bytes]:

@@ -13,12 +13,13 @@ from typing import Any
 
 import orjson
 
+from transforms.candidates import laion
 from transforms.candidates.pages import Page, creative_commons, join
 from transforms.candidates.reasons import Note
 from transforms.candidates.records import Record, records
 from transforms.candidates.rules import CandidateRules
 
-PATH = "IMG@/src"
+PATH = laion.IMAGE_PATH
 _MARK = b'"path":"IMG@/src"'
 
 
@@ -35,7 +36,10 @@ def pages(
             notes[Note.PAGES] += 1
         first = body.find(_MARK)
         if first >= 0 or b"IMG@" in body:
-            yield _page(record, first, rules, notes)
+            if rules.links == "as_written":
+                yield from _as_written(record, first, rules, notes)
+            else:
+                yield _page(record, first, rules, notes)
         elif body.startswith(b"{"):
             if not body.rstrip().endswith(b"}"):
                 notes[Note.BAD_JSON] += 1
@@ -52,12 +56,18 @@ def _page(record: Record, first: int, rules: CandidateRules, notes: Counter[str]
             return Page(url, url, None, images)
     metadata = _parse(record.body, notes)
     if metadata is None:
-        return Page(url, url, None, _salvage(record.body, first))
+        return Page(url, url, None, [_image(link) for link in _salvage(record.body, first)])
     links = [link for link in _list(metadata.get("Links")) if isinstance(link, dict)]
     hrefs = ((_text(link.get("url")), _text(link.get("rel"))) for link in links)
     license = creative_commons(hrefs, rules.max_license_chars)
     images = [_image(link) for link in links if link.get("path") == PATH]
     return Page(url, join(url, _text(_dict(metadata.get("Head")).get("Base"))), license, images)
+
+
+def _as_written(record: Record, first: int, rules: CandidateRules, notes: Counter[str]) -> Iterator[Page]:
+    metadata = _parse(record.body, notes)
+    links = _salvage(record.body, first) if metadata is None else _list(metadata.get("Links"))
+    return laion.pages(record.url, [link for link in links if isinstance(link, dict)], rules)
 
 
 def _image(link: dict[str, Any]) -> tuple[Any, Any]:
@@ -102,10 +112,10 @@ def _chunks(body: bytes, mark: int) -> tuple[list[bytes], int]:
     return chunks, end
 
 
-def _salvage(body: bytes, first: int) -> list[tuple[Any, Any]]:
-    """The images of a record that is not JSON as a whole: those whose own objects are."""
+def _salvage(body: bytes, first: int) -> list[dict[str, Any]]:
+    """The image links of a record that is not JSON as a whole: those whose own objects are."""
     links = map(_loads, _chunks(body, first)[0])
-    return [_image(link) for link in links if isinstance(link, dict)]
+    return [link for link in links if isinstance(link, dict)]
 
 
 def _parse(body: bytes, notes: Counter[str]) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from lakehouse.errors import StorageError, UsageError
 from lakehouse.schema import TableSpec
-from lakehouse.storage import Storage, storage_errors
+from lakehouse.storage import Storage, explain, storage_errors
 from lakehouse.tables.base import DataFile, Range, Version, grouped, predicate
 from transforms import columns as frames
 
@@ -89,8 +89,8 @@ class LanceFormat:
                 ) from error
             if "was not found" in str(error) or "Not found" in str(error):
                 return None
-            with storage_errors(self.uri):
-                raise
+            # Lance raises ValueError for a store that does not answer, too
+            raise StorageError(explain(error, self.uri)) from error
 
     def writer(self, part: str | None = None) -> LanceWriter:
         """What workers write with."""

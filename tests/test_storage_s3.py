@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 
-import boto3
 import pytest
 import synthetic
 from distributed import Client
 from drivers import claim, finish
+from s3 import KEYS, new_folder, s3
 from things import FORMATS, append, frames, ids, spec, things
 
 from lakehouse.errors import ConflictError, NoLakeError, StorageError
@@ -23,45 +19,18 @@ from lakehouse.ledger import Ledger
 from lakehouse.storage import Storage
 from lakehouse.tables import Range, open_table
 
-KEYS = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "aws_region": "us-east-1"}
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The address of an S3 server, in a process of its own: delta-rs holds the GIL while it waits for one."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(600):
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
+    """The address of an S3 server."""
+    with s3() as address:
+        yield address
 
 
 @pytest.fixture
 def storage(server: str, request: pytest.FixtureRequest) -> Storage:
     """A folder of a new bucket."""
-    bucket = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:20]
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=server,
-        aws_access_key_id=KEYS["aws_access_key_id"],
-        aws_secret_access_key=KEYS["aws_secret_access_key"],
-        region_name=KEYS["aws_region"],
-    )
-    s3.create_bucket(Bucket=bucket)
-    return Storage(f"s3://{bucket}/some/lake", {**KEYS, "aws_endpoint_url": server, "allow_http": "true"})
+    return new_folder(server, request.node.nodeid)
 
 
 def test_files(storage: Storage) -> None:

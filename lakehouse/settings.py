@@ -21,7 +21,7 @@ from lakehouse.demo import MODEL
 from lakehouse.errors import NoLakeError, UsageError
 from lakehouse.schema import SCHEMA_VERSION
 from lakehouse.storage import Storage
-from transforms.candidates.rules import CandidateRules
+from transforms.candidates.rules import PRESETS, CandidateRules
 from transforms.downloads.rules import DownloadRules, Network
 from transforms.embeddings.model import BUILTIN as OPENAI
 from transforms.embeddings.model import ModelSpec
@@ -149,13 +149,22 @@ def parse(storage: Storage, told: Mapping[str, Any]) -> Settings:
         storage=storage,
         cluster=_section(Cluster, "cluster", told, environment=True),
         batches=_section(Batches, "batches", told, environment=True),
-        candidates=_section(CandidateRules, "candidates", told),
+        candidates=_candidates(told),
         downloads=_section(DownloadRules, "downloads", told),
         network=_section(Network, "network", told, environment=True, user_agent=USER_AGENT),
         models=_models(storage, told.get("models", {})),
         scorers=_section(_Scores, "scores", told).scorers,
         thresholds=dict(told.get("thresholds", {})),
     )
+
+
+def _candidates(told: Mapping[str, Any]) -> CandidateRules:
+    """The rules of a preset, with what else [candidates] says in place of its own."""
+    given = dict(told.get("candidates", {}))
+    name = given.pop("preset", "pairlake")
+    if not isinstance(name, str) or name not in PRESETS:
+        raise UsageError(f"lake.toml: [candidates] preset = {name!r}: expected one of {', '.join(PRESETS)}")
+    return _section(CandidateRules, "candidates", {"candidates": given}, **vars(PRESETS[name]))
 
 
 def _section(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import commands
 import pytest
 
+from lakehouse.lake import open_lake
 from lakehouse.settings import BUILTIN
+from transforms.candidates.rules import PRESETS
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +37,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("[batches]\nrows = 2.5", "[batches] rows = 2.5: expected a whole number, 1 or more"),
         ("[candidates]\nschemes = 'http'", "[candidates] schemes = 'http': expected a list of texts"),
         ("[candidates]\nschemes = [1]", "[candidates] schemes = [1]: expected a list of texts"),
+        ("[candidates]\npreset = 'datacomp'", "preset = 'datacomp': expected one of pairlake, laion5b"),
+        ("[candidates]\nlinks = 'all'", "[candidates] links = 'all': expected one of images, as_written"),
         ("[downloads]\nresize_mode = 'crop'", "resize_mode = 'crop': expected one of no, border, "),
         ("[downloads]\nread_seconds = nan", "read_seconds = nan: expected a number, 0 or more"),
         ("[downloads]\nread_seconds = -1", "read_seconds = -1: expected a number, 0 or more"),
@@ -84,3 +89,12 @@ def test_a_model_that_is_not_to_be_had(root: Path) -> None:
         assert line.startswith(
             "model mine: 'ViT-nosuch' is neither an architecture of open_clip nor a folder"
         )
+
+
+def test_a_preset_is_a_set_of_rules_that_can_be_changed(root: Path) -> None:
+    (root / "lake.toml").write_text("[candidates]\npreset = 'laion5b'\nmin_text_chars = 7")
+    told = open_lake(str(root)).settings.candidates
+    assert told == dataclasses.replace(PRESETS["laion5b"], min_text_chars=7)
+    assert told.urls == "validated"
+    (root / "lake.toml").write_text("")
+    assert open_lake(str(root)).settings.candidates == PRESETS["pairlake"]

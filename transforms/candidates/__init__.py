@@ -14,9 +14,18 @@ from transforms import columns
 from transforms.candidates.dedupe import first_seen
 from transforms.candidates.errors import UnreadableUnit
 from transforms.candidates.extract import SCHEMA, UNITS, extract
-from transforms.candidates.rules import CandidateRules
+from transforms.candidates.rules import PRESETS, CandidateRules
 
-__all__ = ["SCHEMA", "UNITS", "CandidateRules", "UnreadableUnit", "candidates", "extract", "first_seen"]
+__all__ = [
+    "PRESETS",
+    "SCHEMA",
+    "UNITS",
+    "CandidateRules",
+    "UnreadableUnit",
+    "candidates",
+    "extract",
+    "first_seen",
+]
 
 
 def candidates(

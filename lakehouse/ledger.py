@@ -21,7 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from lakehouse.errors import ConflictError, LakeError, StorageError
@@ -30,7 +30,7 @@ from lakehouse.fingerprints import Fingerprint
 from lakehouse.schema import LEDGER
 from lakehouse.storage import Storage, storage_errors
 from lakehouse.tables import DataFile
-from lakehouse.tables.delta import configuration
+from lakehouse.tables.delta import append, configuration
 
 __all__ = ["LEASE", "Claim", "Ledger", "Pins", "Result", "Source"]
 
@@ -161,10 +161,9 @@ class Ledger:
     def _commit(self, rows: pa.Table, properties: CommitProperties) -> bool:
         """False where another writer came first."""
         assert self._table is not None
-        self.storage.check_writable("ledger")
         with storage_errors(self.uri):
             try:
-                write_deltalake(self._table, rows, mode="append", commit_properties=properties)
+                append(self._table, self.storage, "ledger", rows, properties)
             except CommitFailedError:
                 self._open()
                 return False
@@ -295,15 +294,18 @@ class Ledger:
         self._write(claim, make)
         _ACTIVE.discard(claim.token)
 
-    def rebuild(self, keys: Sequence[str]) -> None:
-        """Starts a new generation of `keys`; readers stay on the old one until `switch`."""
+    def rebuild(self, keys: Sequence[str], again: Sequence[str] = ()) -> None:
+        """Starts a new generation of `keys`; readers stay on the old one until `switch`.
+
+        A generation that is being built already is gone on with, but for keys that are in `again` too.
+        """
 
         def make(state: Events) -> Iterable[Mapping[str, Any]]:
             generations = state.generations()
             for key in keys:
                 current, building = generations.get(key, (0, 0))
-                if building == current:
-                    yield {"key": key, "batch": 0, "event": "rebuild", "generation": current + 1}
+                if building == current or key in again:
+                    yield {"key": key, "batch": 0, "event": "rebuild", "generation": building + 1}
 
         self._append(make, keys)
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from distributed import Client
 
@@ -27,7 +27,7 @@ from lakehouse.lake import Lake
 from lakehouse.ledger import Pins
 from lakehouse.schema import RELEASES
 from lakehouse.storage import storage_errors
-from lakehouse.tables.delta import configuration
+from lakehouse.tables.delta import append, configuration
 from lakehouse.verification import Finding
 
 __all__ = ["Finding", "Release", "create", "get", "list_releases", "verify"]
@@ -64,7 +64,7 @@ def create(lake: Lake, name: str, note: str | None = None) -> Release:
         table = _open(lake) or _make(lake)
         if name in [row["name"] for row in _rows(table)]:
             raise UsageError(f"there is a release {name} already: releases do not change; take another name")
-        if _commit(table, release):
+        if _commit(lake, table, release):
             return release
     raise ConflictError(f"others keep making releases: make {name} again in a moment")
 
@@ -146,7 +146,7 @@ def _rows(table: DeltaTable) -> list[dict[str, Any]]:
     return rows
 
 
-def _commit(table: DeltaTable, release: Release) -> bool:
+def _commit(lake: Lake, table: DeltaTable, release: Release) -> bool:
     """False where another creator came first: delta-rs refuses the same transaction id from an old handle."""
     sums = {key: {"whole": f.whole_hex, "content": f.content_hex} for key, f in release.fingerprints.items()}
     row = {
@@ -160,7 +160,7 @@ def _commit(table: DeltaTable, release: Release) -> bool:
     with storage_errors(table.table_uri):
         try:
             rows = pa.Table.from_pylist([row], schema=RELEASES)
-            write_deltalake(table, rows, mode="append", commit_properties=properties)
+            append(table, lake.storage, TABLE, rows, properties)
         except CommitFailedError:
             return False
     return True

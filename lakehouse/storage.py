@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -68,16 +67,6 @@ class Storage:
             # The buffer holds all: delta-rs takes bytes, but pyarrow hands on large pieces as buffers.
             with self.filesystem().open_output_stream(path, buffer_size=len(data) + 1) as stream:
                 stream.write(data)
-
-    def check_writable(self, path: str) -> None:
-        """Raises StorageError where `path` is a local folder that this process may not write to.
-
-        For what delta-rs writes: it prints a panic on stderr beside the error that it raises itself.
-        """
-        folder = Path(self.uri(path))
-        if self.is_local and folder.is_dir() and not os.access(folder, os.W_OK):
-            refused = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-            raise StorageError(explain(refused, str(folder))) from refused
 
     def sha256(self, path: str) -> str:
         """The hex digest of the file's bytes, read in pieces."""

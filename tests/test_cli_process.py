@@ -12,6 +12,7 @@ from pathlib import Path
 import commands
 import lakes
 import pytest
+from test_batch_disk_full import fill_up, small_disk  # noqa: F401  a fixture
 
 WAT = Path(__file__).parent / "data" / "wat" / "whirlwind.warc.wat.gz"
 
@@ -77,8 +78,21 @@ def test_a_root_that_may_not_be_written_to(read_only: Path) -> None:
     if bound("/bin/sh", "-c", "echo > probe").code == 0:
         pytest.skip("this machine lets the tests write to read-only folders")
     line = commands.complaint(bound(commands.SCRIPT, "add", "--wat", WAT), 1)
-    assert line == f"no permission for {read_only / 'lake' / 'ledger'}: check the rights on the lake's root"
+    assert line.startswith(f"no permission for {read_only / 'lake' / 'ledger'}/")
+    assert line.endswith(": check the rights on the lake's root")
+    line = commands.complaint(bound(commands.SCRIPT, "release", "create", "v1"), 1)
+    assert line.startswith(f"no permission for {read_only / 'lake' / 'releases'}")
     line = commands.complaint(bound(commands.SCRIPT, "init", "other"), 2)
     assert line == f"cannot make a folder at {read_only / 'other'}: Permission denied"
     assert bound(commands.SCRIPT, "sql", "select count(*) from pairs").code == 0, "reading needs no rights"
     assert not os.path.exists(read_only / "probe")
+
+
+def test_a_full_disk(small_disk: Path) -> None:  # noqa: F811
+    root = small_disk / "lake"
+    lakes.small(root)
+    fill_up(small_disk / "ballast", 0)
+    for asked in (["add", "--wat", WAT], ["release", "create", "v1"]):
+        line = commands.complaint(commands.process("--root", root, *asked, cwd=small_disk), 1)
+        assert line.startswith(f"no space left while writing {root}/")
+        assert line.endswith(": make room, then run the same command again")

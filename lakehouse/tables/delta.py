@@ -66,6 +66,25 @@ class DeltaWriter:
         return [DataFile(path, len(rows), data.size, hashlib.sha256(data).hexdigest(), native)]
 
 
+def append(
+    table: DeltaTable, storage: Storage, name: str, rows: pa.Table, properties: CommitProperties
+) -> None:
+    """One commit of `rows` to the unpartitioned table `name`, from the handle `table` as it stands.
+
+    Raises StorageError, and CommitFailedError where another writer came first under the same transaction id.
+    Not write_deltalake: where that cannot write, it prints a panic on stderr beside its error.
+    """
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd", write_page_checksum=True)
+    data = sink.getvalue()
+    file = f"part-{uuid.uuid4().hex}.parquet"
+    storage.write(f"{name}/{file}", data)
+    stats = json.dumps({"numRecords": len(rows)})
+    add = AddAction(file, data.size, {}, int(time.time() * 1000), True, stats)
+    table.create_write_transaction([add], "append", table.schema(), [], commit_properties=properties)
+    table.update_incremental()
+
+
 def _statistics(rows: pa.Table) -> str:
     bounds = {name: pc.min_max(rows[name]).as_py() for name in STATISTICS}
     return json.dumps(

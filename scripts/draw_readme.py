@@ -58,9 +58,10 @@ def draw_pairs(lake: Lake, path: Path) -> None:
         left = MARGIN + index % COLUMNS * (SIDE + MARGIN)
         top = MARGIN + index // COLUMNS * height
         sheet.paste(_picture(lake, row["url_id"]), (left, top))
-        text = row["text"].replace("–", "-")  # not in Pillow's own font
+        text = row["text"].replace("–", "-")  # which Pillow's own font lacks
         lines = [f"{row['similarity']:.2f}", *_wrapped(text, 27)[:2]]
-        ImageDraw.Draw(sheet).text((left, top + SIDE + 2), "\n".join(lines), "black", ImageFont.load_default(11))
+        below, font = (left, top + SIDE + 2), ImageFont.load_default(11)
+        ImageDraw.Draw(sheet).text(below, "\n".join(lines), "black", font)
     sheet.save(path, optimize=True)
 
 

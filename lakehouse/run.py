@@ -154,9 +154,15 @@ def run(
 
 def _change_over(lake: Lake) -> None:
     """Lets readers see the generations that are being built, once all of them are complete."""
-    building = {key for key, (current, made) in lake.ledger.generations().items() if made > current}
-    if building and all(plan(lake, s).fresh for s in stages_of(lake) if building & set(s.keys)):
+    building = _building(lake)
+    if building and all(plan(lake, stage).fresh for stage in building):
         lake.ledger.switch()
+
+
+def _building(lake: Lake) -> list[Stage]:
+    """The stages with a generation that readers do not see yet."""
+    keys = {key for key, (current, made) in lake.ledger.generations().items() if made > current}
+    return [stage for stage in stages_of(lake) if keys & set(stage.keys)] if keys else []
 
 
 def _groups(lake: Lake, todo: Plan) -> list[tuple[str, ...]]:
@@ -206,12 +212,24 @@ def rebuild(
     options: Options | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """A new generation of the stages and of what depends on them; readers change over at the end.
+    """A new generation of the stages and of what was made from them; readers change over at the end.
 
-    Interrupted, it is continued by `run` or by calling it again.
+    Interrupted, it is continued by `run` or by calling it again; stages whose rules have changed since
+    begin once more.
     """
-    affected: dict[str, Stage] = {}
-    for stage in chosen(lake, names):
-        affected.update({s.name: s for s in downstream(lake, stage)})
-    lake.ledger.rebuild([key for stage in affected.values() for key in stage.keys])
-    return run(lake, client, list(affected.values()), options, progress)
+    asked = [*chosen(lake, names), *_building(lake)]
+    stale = _with_downstream(lake, [stage for stage in _building(lake) if plan(lake, stage).stale])
+    have = {event["key"] for event in lake.ledger.done()} | {stage.name for stage in asked}
+    affected = [stage for stage in _with_downstream(lake, asked) if stage.name in have]
+    lake.ledger.rebuild(_keys(affected), _keys(stale))
+    return run(lake, client, affected, options, progress)
+
+
+def _with_downstream(lake: Lake, some: Sequence[Stage]) -> list[Stage]:
+    """`some` and what is made from what they make, upstream first."""
+    names = {other.name for stage in some for other in downstream(lake, stage)}
+    return [stage for stage in stages_of(lake) if stage.name in names]
+
+
+def _keys(some: Sequence[Stage]) -> list[str]:
+    return [key for stage in some for key in stage.keys]

@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import dask.dataframe as dd
 
 from transforms import columns
@@ -15,6 +12,7 @@ from transforms.candidates.dedupe import first_seen
 from transforms.candidates.errors import UnreadableUnit
 from transforms.candidates.extract import SCHEMA, UNITS, extract
 from transforms.candidates.rules import PRESETS, CandidateRules
+from transforms.files import READS, Reads
 
 __all__ = [
     "PRESETS",
@@ -28,9 +26,7 @@ __all__ = [
 ]
 
 
-def candidates(
-    units: dd.DataFrame, rules: CandidateRules, storage_options: Mapping[str, Any] | None = None
-) -> dd.DataFrame:
+def candidates(units: dd.DataFrame, rules: CandidateRules, reads: Reads = READS) -> dd.DataFrame:
     """The candidates of `units` (columns: `UNITS`), a frame of `SCHEMA`, one partition per partition.
 
     `SCHEMA` is that of `columns.CANDIDATES` with counts, and ``_order`` last: the unit's place in the
@@ -38,5 +34,5 @@ def candidates(
     fails with `UnreadableUnit` where a file holds nothing that it should hold, with OSError where it
     cannot be read.
     """
-    frame: dd.DataFrame = units.map_partitions(extract, rules, storage_options, meta=columns.meta(SCHEMA))
+    frame: dd.DataFrame = units.map_partitions(extract, rules, reads, meta=columns.meta(SCHEMA))
     return frame

@@ -20,6 +20,7 @@ from transforms.candidates.reasons import Drop
 from transforms.candidates.rules import CandidateRules
 from transforms.candidates.text import clean, cut
 from transforms.candidates.urls import resolver
+from transforms.files import READS, Reads
 
 ORDER = "_order"
 BATCH = 16_384  # rows that are Python objects at a time
@@ -41,25 +42,21 @@ UNITS = pa.schema(
 Row = tuple[str, str, str | None, str, str | None, str | None, float, int]
 
 
-def extract(
-    units: pd.DataFrame, rules: CandidateRules, storage_options: Mapping[str, Any] | None = None
-) -> pd.DataFrame:
+def extract(units: pd.DataFrame, rules: CandidateRules, reads: Reads = READS) -> pd.DataFrame:
     """The candidates of a partition of `UNITS`, as a frame of `SCHEMA`, one unit after the other.
 
     Raises `UnreadableUnit` where a file holds nothing that it should hold, OSError where it cannot be read.
     """
     rows = columns.to_arrow(units, UNITS).to_pylist()
-    tables = [_unit(row, rules, storage_options) for row in rows]
+    tables = [_unit(row, rules, reads) for row in rows]
     return columns.to_pandas(pa.concat_tables(tables) if tables else SCHEMA.empty_table())
 
 
-def _unit(
-    unit: Mapping[str, Any], rules: CandidateRules, storage_options: Mapping[str, Any] | None
-) -> pa.Table:
+def _unit(unit: Mapping[str, Any], rules: CandidateRules, reads: Reads) -> pa.Table:
     """Rows and counts of one unit, as a table of `SCHEMA`."""
     counts: Counter[str] = Counter()
     notes: Counter[str] = Counter()
-    rows = _rows(_pages(unit, rules, notes, storage_options), rules, counts)
+    rows = _rows(_pages(unit, rules, notes, reads), rules, counts)
     tables = [columns.CANDIDATES.empty_table()]
     while batch := list(islice(rows, BATCH)):
         tables.append(_table(batch, unit["unit"]))
@@ -72,16 +69,16 @@ def _pages(
     unit: Mapping[str, Any],
     rules: CandidateRules,
     notes: Counter[str],
-    storage_options: Mapping[str, Any] | None,
+    reads: Reads,
 ) -> Iterator[Page]:
     path = unit["path"]
     match unit["kind"]:
         case "wat":
-            return wat.pages(path, rules, notes, storage_options)
+            return wat.pages(path, rules, notes, reads)
         case "warc":
-            return warc.pages(path, rules, notes, storage_options)
+            return warc.pages(path, rules, notes, reads)
         case "urls":
-            return lists.pages(path, unit["start"], unit["stop"], rules, storage_options)
+            return lists.pages(path, unit["start"], unit["stop"], rules, reads)
         case kind:
             raise ValueError(f"unknown kind of unit: {kind!r}; it is wat, warc or urls")
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, BinaryIO
 
-import fsspec
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.compression import compr
+from fsspec.utils import infer_compression
 
 from transforms.candidates.errors import UnreadableUnit
 from transforms.candidates.pages import Page
 from transforms.candidates.rules import CandidateRules
+from transforms.files import READS, Reads, open_file
 
 BATCH = 8192  # rows in memory at a time
 
@@ -26,9 +29,7 @@ class BadRow:
     """Stands for a line that cannot be parsed, in place of its URL."""
 
 
-def slices(
-    path: str, rows_per_slice: int, storage_options: Mapping[str, Any] | None = None
-) -> list[tuple[int, int]]:
+def slices(path: str, rows_per_slice: int, reads: Reads = READS) -> list[tuple[int, int]]:
     """The row ranges [start, stop) that cut the URL list at `path`, of `rows_per_slice` rows but the last.
 
     The format is that of the name: .parquet, .csv, .jsonl or .ndjson, the last three also with a
@@ -36,10 +37,10 @@ def slices(
     are read through. Raises `UnreadableUnit` for another name, an empty file or one of another kind.
     """
     if _format(path) == "parquet":
-        with fsspec.open(path, "rb", **(storage_options or {})) as file:
+        with open_file(path, reads) as file:
             total = _parquet(file, path).metadata.num_rows
     else:
-        with _text(path, storage_options) as lines:
+        with _text(path, reads) as lines:
             total = sum(1 for _ in _lines(lines, path))
     if not total:
         raise UnreadableUnit(f"{path} has no rows: remove it from the sources")
@@ -51,7 +52,7 @@ def pages(
     start: int | None,
     stop: int | None,
     rules: CandidateRules,
-    storage_options: Mapping[str, Any] | None = None,
+    reads: Reads = READS,
 ) -> Iterator[Page]:
     """Rows [start, stop) of the URL list at `path` as pages without a URL; all rows where both are None.
 
@@ -61,10 +62,10 @@ def pages(
     """
     first, last = start or 0, stop
     if _format(path) == "parquet":
-        with fsspec.open(path, "rb", **(storage_options or {})) as file:
+        with open_file(path, reads) as file:
             yield from map(_page, _parquet_rows(_parquet(file, path), path, first, last, rules))
     else:
-        with _text(path, storage_options) as lines:
+        with _text(path, reads) as lines:
             rows = islice(_rows(lines, path, rules), first, last)
             while batch := list(islice(rows, BATCH)):
                 yield _page(batch)
@@ -127,17 +128,13 @@ def _parquet_rows(
 # ---------- CSV and JSON lines
 
 
-def _text(path: str, storage_options: Mapping[str, Any] | None) -> Any:
+@contextmanager
+def _text(path: str, reads: Reads) -> Iterator[io.TextIOBase]:
     """The list at `path` as text lines; what is not UTF-8 is replaced, line ends stay for the parser."""
-    return fsspec.open(
-        path,
-        "rt",
-        compression="infer",
-        encoding="utf-8-sig",
-        errors="replace",
-        newline="" if _format(path) == "csv" else "\n",
-        **(storage_options or {}),
-    )
+    unpack = compr[infer_compression(path)]
+    newline = "" if _format(path) == "csv" else "\n"
+    with open_file(path, reads) as file, unpack(file, mode="rb") as unpacked:
+        yield io.TextIOWrapper(unpacked, encoding="utf-8-sig", errors="replace", newline=newline)
 
 
 def _lines(text: io.TextIOBase, path: str) -> Iterator[Any]:

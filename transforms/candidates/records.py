@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
-import fsspec
 from isal import igzip_lib
 
 from transforms.candidates.errors import UnreadableUnit
 from transforms.candidates.reasons import Note
 from transforms.candidates.rules import MIB, CandidateRules
+from transforms.files import READS, Reads, open_file
 
 READ = 64 * 1024  # bytes per read of the file: each member's rest of it is copied once
 PIECE = MIB  # most bytes inflated at a time
@@ -48,15 +48,13 @@ class Record(NamedTuple):
         return self.field(b"WARC-Target-URI").strip(b"<>").decode("utf-8", "replace") or None
 
 
-def records(
-    path: str, rules: CandidateRules, notes: Counter[str], storage_options: Mapping[str, Any] | None = None
-) -> Iterator[Record]:
+def records(path: str, rules: CandidateRules, notes: Counter[str], reads: Reads = READS) -> Iterator[Record]:
     """The records of the crawl file at `path` in their order; what is skipped is counted in `notes`.
 
     Raises `UnreadableUnit` where the file is empty or holds no record at all; OSError where it cannot
     be read.
     """
-    with fsspec.open(path, "rb", **(storage_options or {})) as file:
+    with open_file(path, reads) as file:
         head = file.read(READ)
         if not head:
             raise UnreadableUnit(f"{path} is empty (0 bytes): fetch it again, or remove it from the sources")

@@ -6,13 +6,13 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from transforms.candidates import html
 from transforms.candidates.pages import Page
 from transforms.candidates.reasons import Note
 from transforms.candidates.records import Record, records
 from transforms.candidates.rules import CandidateRules
+from transforms.files import READS, Reads
 
 HTML_TYPES = ("text/html", "application/xhtml+xml")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
@@ -20,14 +20,12 @@ _FIELD = re.compile(rb"\n([!-9;-~]+):[ \t]*([^\r\n]*)")
 _CHUNK = re.compile(rb"\s*([0-9a-f]{1,8})[^\r\n]{0,1000}\r?\n", re.IGNORECASE)
 
 
-def pages(
-    path: str, rules: CandidateRules, notes: Counter[str], storage_options: Mapping[str, Any] | None = None
-) -> Iterator[Page]:
+def pages(path: str, rules: CandidateRules, notes: Counter[str], reads: Reads = READS) -> Iterator[Page]:
     """The HTML pages of the WARC file at `path`, plain or gzip, in its order, whatever their status.
 
     Raises `UnreadableUnit` where the file holds no record.
     """
-    for record in records(path, rules, notes, storage_options):
+    for record in records(path, rules, notes, reads):
         if record.field(b"WARC-Type") != b"response":
             continue
         fields, body = _http(record, rules)

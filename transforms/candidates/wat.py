@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -18,19 +18,18 @@ from transforms.candidates.pages import Page, creative_commons, join
 from transforms.candidates.reasons import Note
 from transforms.candidates.records import Record, records
 from transforms.candidates.rules import CandidateRules
+from transforms.files import READS, Reads
 
 PATH = laion.IMAGE_PATH
 _MARK = b'"path":"IMG@/src"'
 
 
-def pages(
-    path: str, rules: CandidateRules, notes: Counter[str], storage_options: Mapping[str, Any] | None = None
-) -> Iterator[Page]:
+def pages(path: str, rules: CandidateRules, notes: Counter[str], reads: Reads = READS) -> Iterator[Page]:
     """The pages with images of the WAT file at `path`, in its order.
 
     Raises `UnreadableUnit` where the file holds no record.
     """
-    for record in records(path, rules, notes, storage_options):
+    for record in records(path, rules, notes, reads):
         body = record.body
         if b'"HTML-Metadata"' in body:
             notes[Note.PAGES] += 1

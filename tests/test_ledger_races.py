@@ -52,7 +52,7 @@ def grab(root: str, start: Barrier, pipe: Connection) -> None:
 
 def both(target: Any, root: Path) -> list[list[Any]]:
     spawn = multiprocessing.get_context("spawn")
-    start = spawn.Barrier(2)
+    start = spawn.Barrier(2, timeout=60)  # one that dies must not keep the other waiting
     pipes = [spawn.Pipe(duplex=False) for _ in range(2)]
     processes = [spawn.Process(target=target, args=(str(root), start, send)) for _, send in pipes]
     for process in processes:

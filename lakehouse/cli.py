@@ -100,14 +100,32 @@ def init(root: str, model: str) -> None:
 @click.option("--wat", multiple=True, metavar="PATH", help="WAT files of a crawl: paths, globs, URLs.")
 @click.option("--warc", multiple=True, metavar="PATH", help="WARC files: pages, and pictures for --replay.")
 @click.option("--urls", multiple=True, metavar="PATH", help="Lists of URL and text: parquet, CSV, JSONL.")
+@click.option("--crawl", metavar="ID", help="A crawl of Common Crawl, such as CC-MAIN-2026-30.")
+@click.option("--files", type=click.IntRange(1), metavar="N", help="How many WAT files of it: the first N.")
+@click.option("--seed", type=int, help="With --crawl: a sample of N files instead, the same for each seed.")
+@click.option("--base-url", metavar="URL", help="With --crawl: a mirror. Default: crawls.url in lake.toml.")
 @click.pass_obj
-def add(root: str | None, wat: Sequence[str], warc: Sequence[str], urls: Sequence[str]) -> None:
+def add(
+    root: str | None,
+    wat: Sequence[str],
+    warc: Sequence[str],
+    urls: Sequence[str],
+    crawl: str | None,
+    files: int | None,
+    seed: int | None,
+    base_url: str | None,
+) -> None:
     """Register sources; they are remembered."""
     from lakehouse import open_lake, sources
 
-    if not (wat or warc or urls):
-        raise click.UsageError("say what to add: --wat, --warc or --urls")
+    if not (wat or warc or urls or crawl):
+        raise click.UsageError("say what to add: --wat, --warc, --urls or --crawl")
+    if (crawl is None) != (files is None):
+        raise click.UsageError("--crawl and --files go together: --crawl CC-MAIN-2026-30 --files 10")
     lake = open_lake(root)
+    if crawl is not None and files is not None:
+        new = sources.add_crawl(lake, crawl, files, seed, base_url)
+        click.echo(f"{len(new)} new wat units of {len(lake.ledger.sources())} in all")
     for kind, patterns in (("wat", wat), ("warc", warc), ("urls", urls)):
         if patterns:
             new = sources.add(lake, kind, patterns)
@@ -355,10 +373,10 @@ def verify(root: str | None, /, name: str, fast: bool, **cluster: Any) -> None:
 @click.pass_obj
 def compact(root: str | None, table: Sequence[str]) -> None:
     """Merge the small files of tables; rows, releases and fingerprints stay as they are."""
-    from lakehouse import open_lake
+    from lakehouse import care, open_lake
 
     lake = open_lake(root)
     for name in table or lake.names():
-        found = lake.table(name)
-        if found.version() is not None:
-            click.echo(f"{name}: version {found.compact()}")
+        version = care.compact(lake, name)
+        if version is not None:
+            click.echo(f"{name}: version {version}")

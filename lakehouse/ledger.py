@@ -309,6 +309,13 @@ class Ledger:
 
         self._append(make, keys)
 
+    def compacted(self, name: str, files: Sequence[tuple[str, str]], version: int) -> None:
+        """Records the data files (path, sha256) that a compaction of the table `name` wrote."""
+        if files:
+            found = [{"path": path, "sha256": sha256} for path, sha256 in files]
+            event = {"key": name, "batch": 0, "event": "compact", "files": found, "version": version}
+            self._append(lambda state: [event], ["compact"])
+
     def switch(self) -> None:
         """Lets readers see every generation that was being built: all in one commit."""
 

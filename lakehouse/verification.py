@@ -1,7 +1,7 @@
 """Proof that a release still reads the same: sums of the ledger, checksums of files, rows read again.
 
 Fingerprints add up (`lakehouse.fingerprints`), so rows are read where workers are, and only sums come
-back. Files that a compaction wrote are in no ledger event; their rows prove them.
+back.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import pyarrow as pa
 from dask.delayed import delayed
 from distributed import Client
 
+from lakehouse.care import held
 from lakehouse.errors import LakeError
 from lakehouse.events import Event, Pins
 from lakehouse.fingerprints import Fingerprint, fingerprint
 from lakehouse.lake import Lake
 from lakehouse.storage import Storage
-from lakehouse.tables import Table
 from transforms import columns
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def findings(lake: Lake, release: Release, client: Client | None, full: bool) ->
     if not full:
         return found
     damaged = _files(lake, batches, client)
-    bad = {finding.key for finding in damaged}
+    bad = {key for key in release.pins for f in damaged if f.key in (key, key.partition("/")[0])}
     read: dict[str, Total] = {}
     for key in release.pins:
         if key in bad:
@@ -114,30 +114,17 @@ def _differences(have: Mapping[str, Total], recorded: Mapping[str, Total], who: 
 
 
 def _files(lake: Lake, batches: Mapping[str, Sequence[Event]], client: Client | None) -> list[Finding]:
-    """Data files whose bytes are not those that the ledger recorded."""
+    """Data files whose bytes are not those that the ledger recorded, be it for a batch or a compaction."""
     tables = {key.partition("/")[0] for key in batches}
-    held = {name: _held(lake.table(name)) for name in tables}
+    kept = {name: held(lake.table(name)) for name in tables}
+    merged = [e for e in lake.ledger.events() if e["event"] == "compact" and e["key"] in tables]
     checks = [
-        delayed(_checked)(lake.storage, key, file["path"], file["sha256"])
-        for key, events in batches.items()
-        for event in events
+        delayed(_checked)(lake.storage, event["key"], file["path"], file["sha256"])
+        for event in [*merged, *[e for events in batches.values() for e in events]]
         for file in event["files"]
-        if file["path"] in held[key.partition("/")[0]]
+        if file["path"] in kept[event["key"].partition("/")[0]]
     ]
     return [finding for finding in _compute(checks, client) if finding is not None]
-
-
-def _held(table: Table) -> frozenset[str]:
-    """Data files of the table's newest version, relative to the lake's root."""
-    dataset = table.dataset()
-    name = table.spec.name
-    if dataset is None:
-        return frozenset()
-    if table.spec.format == "delta":
-        return frozenset(f"{name}/{path}" for path in dataset.files)
-    return frozenset(
-        f"{name}/data/{file.path}" for part in dataset.get_fragments() for file in part.data_files()
-    )
 
 
 def _checked(storage: Storage, key: str, path: str, sha256: str) -> Finding | None:

@@ -3,6 +3,9 @@
 Common Crawl writes one record per gzip member, so a bad member costs one record: reading resumes at the
 next. Where members or lengths lie, the next ``WARC/1.`` at the beginning of a line is the next record.
 Memory is bounded by `CandidateRules.max_record_bytes`, whatever a member inflates to.
+
+Nearly every file is in order to its end, and framed.py reads it. One that is not is begun anew here, and the
+records that came before are passed over: framed.py gives none that would not be found here as well.
 """
 
 from __future__ import annotations
@@ -10,11 +13,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 from isal import igzip_lib
 
 from transforms.candidates.errors import UnreadableUnit
+from transforms.candidates.framed import framed
 from transforms.candidates.reasons import Note
 from transforms.candidates.rules import MIB, CandidateRules
 from transforms.files import READS, Reads, open_file
@@ -58,12 +63,19 @@ def records(path: str, rules: CandidateRules, notes: Counter[str], reads: Reads 
         head = file.read(READ)
         if not head:
             raise UnreadableUnit(f"{path} is empty (0 bytes): fetch it again, or remove it from the sources")
-        plain = head.startswith(b"WARC/") or (not head.startswith(GZIP) and _BOUNDARY.search(head))
-        pieces = _plain(file, head) if plain else _inflated(file, head, notes)
+        plain = head.startswith(b"WARC/") or (bool(_BOUNDARY.search(head)) and not _begins_member(head))
+        file.seek(0)
         count = 0
-        for record in _split(pieces, rules, notes):
-            count += 1
-            yield record
+        for found in framed(file, not plain, rules):
+            if found is None:
+                file.seek(0)
+                pieces = _plain(file, file.read(READ)) if plain else _inflated(file, b"", notes)
+                for record in islice(_split(pieces, rules, notes), count, None):
+                    count += 1
+                    yield record
+            else:
+                count += 1
+                yield Record(*found)
     if not count:
         raise UnreadableUnit(
             f"{path} holds no WARC record: it begins with {head[:40]!r}. "
@@ -88,6 +100,7 @@ def _inflated(file: BinaryIO, data: bytes, notes: Counter[str]) -> Iterator[tupl
             data += file.read(READ)
         inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         fed = data  # compressed bytes since the member's beginning, to look for the next one in them
+        piece = b""
         try:
             while not inflater.eof:
                 piece = _inflate(inflater, data)
@@ -97,16 +110,15 @@ def _inflated(file: BinaryIO, data: bytes, notes: Counter[str]) -> Iterator[tupl
                 if inflater.needs_input:
                     data = file.read(READ)
                     if not data:
-                        notes[Note.BAD_GZIP] += not lost
-                        yield piece, True
-                        return
+                        raise _BadMemberError
                     fed = fed + data if len(fed) < MIB else data
                 if piece:
                     yield piece, False
+                    piece = b""
         except _BadMemberError:
             notes[Note.BAD_GZIP] += not lost
             lost = True
-            yield b"", True
+            yield piece, True
             data = fed[1:]
             continue
         lost = False
@@ -123,6 +135,13 @@ def _inflate(inflater: igzip_lib.IgzipDecompressor, data: bytes) -> bytes:
         return inflater.decompress(data, PIECE)
     except igzip_lib.IsalError as error:  # type: ignore[misc]  # its stub has a variable for the class
         raise _BadMemberError from error
+
+
+def _begins_member(data: bytes) -> bool:
+    try:
+        return bool(_inflate(igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP), data))
+    except _BadMemberError:
+        return False
 
 
 def _at_magic(file: BinaryIO, data: bytes) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from lakehouse.errors import (
     ConflictError,
     DamagedError,
@@ -11,7 +13,9 @@ from lakehouse.errors import (
     StorageError,
     UsageError,
 )
-from lakehouse.lake import Lake, open_lake
+
+if TYPE_CHECKING:
+    from lakehouse.lake import Lake, open_lake
 
 __all__ = [
     "ConflictError",
@@ -24,3 +28,12 @@ __all__ = [
     "UsageError",
     "open_lake",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the lake when it is first asked for: Dask and Arrow take seconds."""
+    if name in ("Lake", "open_lake"):
+        from lakehouse import lake
+
+        return getattr(lake, name)
+    raise AttributeError(f"module 'lakehouse' has no attribute {name!r}")

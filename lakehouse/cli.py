@@ -1,6 +1,7 @@
 """The `lake` command: parse, call the library, print.
 
 Data goes to stdout, progress and notes to stderr. Exit codes: 0 done, 1 failed, 2 wrong use.
+The library is imported by each command: Dask, DuckDB and Arrow take seconds, `lake --help` none.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import Any
 
 import click
 
-from lakehouse import progress, show
 from lakehouse.errors import LakeError, UsageError
 
 STOPPED = "Stopped: what was committed stays, and `lake run` goes on from there"
 
+FORMATS = ("table", "csv", "json", "parquet")
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -155,7 +156,7 @@ def run_(
     **cluster: Any,
 ) -> None:
     """Do what is not done, upstream first."""
-    from lakehouse import open_lake
+    from lakehouse import open_lake, progress, show
     from lakehouse.run import plan
     from lakehouse.stages import Options, chosen
 
@@ -188,7 +189,7 @@ def _statuses(retry: str) -> tuple[str, ...]:
 @click.pass_obj
 def rebuild(root: str | None, /, stage: Sequence[str], replay: bool, **cluster: Any) -> None:
     """A new generation of a stage and of what depends on it; readers change over when it is complete."""
-    from lakehouse import open_lake
+    from lakehouse import open_lake, progress
     from lakehouse.stages import Options
 
     lake = open_lake(root)
@@ -200,7 +201,7 @@ def rebuild(root: str | None, /, stage: Sequence[str], replay: bool, **cluster: 
 @click.pass_obj
 def status(root: str | None, as_json: bool) -> None:
     """Which stages are fresh, which are not, and why."""
-    from lakehouse import open_lake
+    from lakehouse import open_lake, show
     from lakehouse.run import plan
     from lakehouse.stages import stages
 
@@ -218,7 +219,7 @@ def status(root: str | None, as_json: bool) -> None:
 @click.pass_obj
 def history(root: str | None, table: str, as_json: bool) -> None:
     """A table's batches and native versions, with their lineage."""
-    from lakehouse import open_lake
+    from lakehouse import open_lake, show
 
     show.history(open_lake(root), table, as_json)
 
@@ -229,7 +230,7 @@ def history(root: str | None, table: str, as_json: bool) -> None:
 @click.pass_obj
 def show_(root: str | None, sample_id: int) -> None:
     """One row through every stage."""
-    from lakehouse import open_lake
+    from lakehouse import open_lake, show
 
     show.sample(open_lake(root), sample_id)
 
@@ -252,7 +253,7 @@ def _pairs(kind: type, given: Sequence[str], option: str) -> dict[str, Any]:
 @click.option("--release", metavar="NAME", help="Read the lake as this release saw it.")
 @click.option("--at", multiple=True, metavar="TABLE=VERSION", help="Read a table at a native version.")
 @click.option("--set", "thresholds", multiple=True, metavar="NAME=VALUE", help="Try another threshold.")
-@click.option("--format", "form", type=click.Choice(show.FORMATS), default="table", show_default=True)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False), help="Write to a file; parquet needs one.")
 @click.pass_obj
 def sql(
@@ -265,7 +266,7 @@ def sql(
     output: str | None,
 ) -> None:
     """SQL over the views, at head, at a release or at native versions."""
-    from lakehouse import open_lake, views
+    from lakehouse import open_lake, show, views
 
     lake = open_lake(root)
     rows = views.query(
@@ -294,11 +295,11 @@ def views(root: str | None, as_sql: bool, release: str | None) -> None:
 @click.argument("text")
 @click.option("-k", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many.")
 @click.option("--model", metavar="M", help="Whose embeddings; default: the lake's first model.")
-@click.option("--format", "form", type=click.Choice(show.FORMATS[:3]), default="table", show_default=True)
+@click.option("--format", "form", type=click.Choice(FORMATS[:3]), default="table", show_default=True)
 @click.pass_obj
 def search(root: str | None, text: str, k: int, model: str | None, form: str) -> None:
     """The pictures nearest to a text."""
-    from lakehouse import open_lake
+    from lakehouse import open_lake, show
     from lakehouse.search import by_text
 
     show.rows(by_text(open_lake(root), text, k, model), form)
@@ -329,7 +330,7 @@ def create(root: str | None, name: str, note: str | None) -> None:
 @click.pass_obj
 def list_(root: str | None, as_json: bool) -> None:
     """All releases, oldest first."""
-    from lakehouse import open_lake, releases
+    from lakehouse import open_lake, releases, show
 
     show.releases(releases.list_releases(open_lake(root)), as_json)
 
@@ -339,7 +340,7 @@ def list_(root: str | None, as_json: bool) -> None:
 @click.pass_obj
 def show_release(root: str | None, name: str) -> None:
     """One release: pins, counts, fingerprints, thresholds."""
-    from lakehouse import open_lake, releases
+    from lakehouse import open_lake, releases, show
 
     show.release(releases.get(open_lake(root), name))
 

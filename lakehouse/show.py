@@ -25,7 +25,6 @@ from lakehouse.releases import Release
 from lakehouse.run import Plan
 from lakehouse.storage import explain
 
-FORMATS = ("table", "csv", "json", "parquet")
 WIDEST = 60  # characters of a cell that a table for people shows
 
 

@@ -64,9 +64,19 @@ def test_any_text_becomes_storable_or_too_short(raw: str) -> None:
         assert not set(final) & set("\t\n|")
 
 
-@settings(deadline=None)
-@given(st.text(st.characters(max_codepoint=127), min_size=5))
-def test_the_short_way_for_ascii_changes_nothing(raw: str) -> None:
+# What ftfy is there for: UTF-8 read as another encoding, entities, odd quotes, ligatures, widths, marks
+MOJIBAKE = st.text(min_size=3).map(lambda text: text.encode("utf-8", "replace").decode("cp1252", "replace"))
+MARKED = st.text(
+    st.sampled_from("aeé\u0301Ãâ€™©ñ‘“ʼﬁǆＡ\u3000ｱ\x85\x96\u2028\ufeff\ud83d\udca9Жя日&;<lt "), min_size=3
+)
+LATIN = st.text(st.characters(min_codepoint=32, max_codepoint=0x17F), min_size=5)
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    st.text(st.characters(max_codepoint=127), min_size=5) | LATIN | MARKED | MOJIBAKE | st.text(min_size=5)
+)
+def test_the_short_way_past_ftfy_changes_nothing(raw: str) -> None:
     import ftfy
 
     slow = "".join(c for c in ftfy.fix_text(raw.replace("\n", " ")).strip() if c.isprintable())

@@ -25,6 +25,9 @@ from transforms.candidates.rules import MIB, CandidateRules
 from transforms.files import READS, Reads, open_file
 
 READ = 64 * 1024  # bytes per read of the file: each member's rest of it is copied once
+HEAD = (
+    READ // 2
+)  # bytes looked at first: less than a connection's buffer, so that going back costs no request
 PIECE = MIB  # most bytes inflated at a time
 GZIP = b"\x1f\x8b\x08"  # RFC 1952: two bytes of magic, then the only method there is
 _TAIL = 16  # bytes of a buffer that may hold the beginning of a boundary
@@ -60,7 +63,7 @@ def records(path: str, rules: CandidateRules, notes: Counter[str], reads: Reads 
     be read.
     """
     with open_file(path, reads) as file:
-        head = file.read(READ)
+        head = file.read(HEAD)
         if not head:
             raise UnreadableUnit(f"{path} is empty (0 bytes): fetch it again, or remove it from the sources")
         plain = head.startswith(b"WARC/") or (bool(_BOUNDARY.search(head)) and not _begins_member(head))

@@ -119,10 +119,10 @@ def add(
     """Register sources; they are remembered."""
     from lakehouse import open_lake, sources
 
-    if not (wat or warc or urls or crawl):
-        raise click.UsageError("say what to add: --wat, --warc, --urls or --crawl")
     if (crawl is None) != (files is None):
         raise click.UsageError("--crawl and --files go together: --crawl CC-MAIN-2026-30 --files 10")
+    if not (wat or warc or urls or crawl):
+        raise click.UsageError("say what to add: --wat, --warc, --urls or --crawl")
     lake = open_lake(root)
     if crawl is not None and files is not None:
         new = sources.add_crawl(lake, crawl, files, seed, base_url)

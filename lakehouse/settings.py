@@ -25,6 +25,7 @@ from transforms.candidates.rules import PRESETS, CandidateRules
 from transforms.downloads.rules import DownloadRules, Network
 from transforms.embeddings.model import BUILTIN as OPENAI
 from transforms.embeddings.model import ModelSpec
+from transforms.files import Reads
 
 FILE = "lake.toml"
 DEFAULT_ROOT = "lake"
@@ -40,13 +41,15 @@ SECTIONS = (
     "candidates",
     "downloads",
     "network",
+    "crawls",
+    "reads",
     "models",
     "scores",
     "thresholds",
 )
 
 # Keys where 0 would mean that nothing is ever done
-AT_LEAST_ONE = frozenset({"units", "list_rows", "rows", "per_host", "in_flight", "size"})
+AT_LEAST_ONE = frozenset({"units", "list_rows", "rows", "per_host", "in_flight", "size", "attempts"})
 
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
@@ -70,6 +73,13 @@ class Batches:
     units: int = 4  # crawl files per batch of candidates
     list_rows: int = 100_000  # rows of a URL list per unit; part of the unit's name, so keep it
     rows: int = 2_048  # rows per task where pictures or vectors are handled
+
+
+@dataclass(frozen=True)
+class Crawls:
+    """Where crawls are looked up by their names."""
+
+    url: str = "https://data.commoncrawl.org/"  # below it lies crawl-data/, in a mirror too: URL or folder
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,8 @@ class Settings:
     candidates: CandidateRules = field(default_factory=CandidateRules)
     downloads: DownloadRules = field(default_factory=DownloadRules)
     network: Network = field(default_factory=lambda: Network(USER_AGENT))
+    crawls: Crawls = field(default_factory=Crawls)
+    reads: Reads = field(default_factory=Reads)
     models: tuple[ModelSpec, ...] = (BUILTIN["b32"],)
     scorers: tuple[str, ...] = ()  # names; empty means every scorer that fits the models
     thresholds: Mapping[str, float] = field(default_factory=dict)  # of scorers that sql/ does not know
@@ -152,6 +164,8 @@ def parse(storage: Storage, told: Mapping[str, Any]) -> Settings:
         candidates=_candidates(told),
         downloads=_section(DownloadRules, "downloads", told),
         network=_section(Network, "network", told, environment=True, user_agent=USER_AGENT),
+        crawls=_section(Crawls, "crawls", told, environment=True),
+        reads=_section(Reads, "reads", told, environment=True),
         models=_models(storage, told.get("models", {})),
         scorers=_section(_Scores, "scores", told).scorers,
         thresholds=dict(told.get("thresholds", {})),

@@ -6,9 +6,13 @@ lake's own storage options are another store's, and have other names.
 
 from __future__ import annotations
 
+import dataclasses
+import gzip
+import hashlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import fsspec
@@ -18,8 +22,10 @@ from lakehouse.lake import Lake
 from lakehouse.ledger import Source
 from transforms.candidates import lists
 from transforms.candidates.errors import UnreadableUnit
+from transforms.files import Reads, open_file
 
 CRAWL_ROOT = "crawl-data/"  # where the path within a crawl begins, on every mirror of Common Crawl
+ATTEMPTS = 3  # at most, to read what is being added: somebody waits for the answer
 EXTENSIONS = {
     "wat": (".wat.gz", ".wat", ".gz"),
     "warc": (".warc.gz", ".warc", ".gz"),
@@ -41,27 +47,73 @@ def add(lake: Lake, kind: str, patterns: Sequence[str]) -> list[Source]:
     for path in paths:
         with _store_errors(path):
             rows = lake.settings.batches.list_rows
-            pieces[path] = [*lists.slices(path, rows)] if kind == "urls" else [None]
+            pieces[path] = [*lists.slices(path, rows, _reads(lake))] if kind == "urls" else [None]
+    return lake.ledger.add_sources(_new(kind, pieces))
+
+
+def add_crawl(
+    lake: Lake, crawl: str, files: int, seed: int | None = None, base_url: str | None = None
+) -> list[Source]:
+    """Registers `files` WAT files of a crawl of Common Crawl, such as CC-MAIN-2026-30; returns the new ones.
+
+    Its list of paths is read from ``crawl-data/CRAWL/wat.paths.gz`` below `base_url` (default: the setting
+    ``crawls.url``). The first files are taken; with a seed a sample, in the crawl's order: those whose
+    SHA-256 of "SEED:PATH" is smallest, so that a larger sample holds every smaller one. Raises UsageError
+    where the list is none or has fewer files, StorageError where it cannot be read.
+    """
+    base = (base_url or lake.settings.crawls.url).rstrip("/")
+    base = base if "://" in base else os.path.abspath(base)
+    place = f"{base}/{CRAWL_ROOT}{crawl}/wat.paths.gz"
+    with _store_errors(place), open_file(place, _reads(lake)) as file:
+        try:
+            paths = gzip.decompress(file.read()).decode().split()
+        except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
+            raise UsageError(f"{place} is no list of paths: {error}") from error
+    wrong = [p for p in paths if not (p.startswith(CRAWL_ROOT) and p.endswith(EXTENSIONS["wat"]))]
+    if wrong:
+        raise UsageError(f"{place} is no list of WAT files: it has {wrong[0][:80]!r}")
+    if files > len(paths):
+        raise UsageError(f"{crawl} has {len(paths)} WAT files, fewer than {files}")
+    chosen = range(files) if seed is None else _sample(paths, files, seed)
+    return lake.ledger.add_sources(_new("wat", {f"{base}/{paths[i]}": [None] for i in chosen}))
+
+
+def _sample(paths: Sequence[str], n: int, seed: int) -> list[int]:
+    """The places of `n` of the paths, in their order."""
+    hashes = [hashlib.sha256(f"{seed}:{path}".encode()).digest() for path in paths]
+    return sorted(sorted(range(len(paths)), key=hashes.__getitem__)[:n])
+
+
+def _reads(lake: Lake) -> Reads:
+    reads = lake.settings.reads
+    return dataclasses.replace(reads, attempts=min(reads.attempts, ATTEMPTS))
+
+
+def _new(
+    kind: str, pieces: dict[str, list[tuple[int, int] | None]]
+) -> Callable[[list[Source]], list[Source]]:
+    """A function from the units known to those that `pieces`, slices by path, adds to them.
+
+    A crawl file that is known by its path within the crawl is not new, whatever protocol fetches it.
+    """
 
     def new(known: list[Source]) -> list[Source]:
         taken = {source.path: source for source in known}
         names = {source.unit.partition("#")[0] for source in known}
         order = max((source.order for source in known), default=-1) + 1
         added: list[Source] = []
-        for path in paths:
-            if path in taken:
-                continue
+        for path, slices in pieces.items():
             name = _unit(path, names)
-            if name in names:  # the same crawl file, by another way
+            if path in taken or name in names:
                 continue
             names.add(name)
-            for number, piece in enumerate(pieces[path]):
+            for number, piece in enumerate(slices):
                 unit = name if piece is None else f"{name}#{number}"
                 start, stop = piece or (None, None)
                 added.append(Source(unit, path, kind, order + len(added), start, stop))
         return added
 
-    return lake.ledger.add_sources(new)
+    return new
 
 
 def _refusals() -> tuple[type[Exception], ...]:

@@ -123,7 +123,7 @@ def _candidates(lake: Lake) -> Stage:
 def _build_candidates(lake: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
     by_unit = {source.unit: source for source in lake.ledger.sources()}
     units = _unit_frame([by_unit[work] for work in works])
-    rows = extraction.candidates(units, lake.settings.candidates)
+    rows = extraction.candidates(units, lake.settings.candidates, lake.settings.reads)
     pin = lake.pins(building=True).get("candidates")
     known = lake.read("candidates", [pin], ["sample_id"]) if pin else None
     return [extraction.first_seen(rows, known)]
@@ -175,7 +175,7 @@ def _build_downloads(lake: Lake, works: Sequence[str], options: Options) -> list
         raise UsageError(
             "--replay takes pictures from WARC files, but none is registered: `lake add --warc FILE`"
         )
-    fetched = downloads.replay(urls, archives, lake.settings.downloads)
+    fetched = downloads.replay(urls, archives, lake.settings.downloads, lake.settings.reads)
     return [fetched, *counts]
 
 

@@ -11,11 +11,12 @@ import pytest
 from doc_pages import ROOT, Block, blocks, section, table
 
 from lakehouse.lake import Lake
-from lakehouse.settings import SECTIONS, USER_AGENT, Batches, Cluster, parse
+from lakehouse.settings import SECTIONS, USER_AGENT, Batches, Cluster, Crawls, parse
 from lakehouse.stages import scorers
 from lakehouse.storage import Storage
 from transforms.candidates.rules import CandidateRules
 from transforms.downloads.rules import DownloadRules, Network
+from transforms.files import Reads
 
 OPERATIONS = ROOT / "docs" / "operations.md"
 WITH_KEYS = {
@@ -24,6 +25,8 @@ WITH_KEYS = {
     "candidates": CandidateRules(),
     "downloads": DownloadRules(),
     "network": Network(USER_AGENT),
+    "crawls": Crawls(),
+    "reads": Reads(),
 }
 
 

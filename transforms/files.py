@@ -37,7 +37,7 @@ class Reads:
     """
 
     attempts: int = 7
-    """tries in a row that bring not one byte, before a file is given up: about a minute in all"""
+    """failures in a row, without a byte between them, until a file is given up: after about a minute"""
     wait_seconds: float = 1.0
     """before the second try, doubled for each further one"""
     max_wait_seconds: float = 60.0

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import dask.dataframe as dd
-import fsspec
 import pandas as pd
 import pyarrow as pa
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
@@ -19,6 +18,7 @@ from transforms.downloads.fetch import REDIRECTS, http_error, redirected, refuse
 from transforms.downloads.outcome import FETCHED, Outcome, rows
 from transforms.downloads.rules import PRODUCT, DownloadRules
 from transforms.downloads.status import DownloadError, DownloadStatus
+from transforms.files import READS, Reads, open_file
 
 _GIVEN = ["url", "url_id", "unit", "attempt"]
 _INDEX = pa.schema(
@@ -38,7 +38,7 @@ def replay(
     urls: dd.DataFrame,
     archives: Sequence[str],
     rules: DownloadRules,
-    storage_options: Mapping[str, Any] | None = None,
+    reads: Reads = READS,
 ) -> dd.DataFrame:
     """The pictures of `urls` (url, url_id, unit, attempt) from the responses in the WARC files `archives`.
 
@@ -48,12 +48,11 @@ def replay(
     (the crawler did), opt-out headers are honoured. Computing raises OSError where an archive cannot be
     read, and UnreadableUnit where it holds no record; a damaged record in it is passed over.
     """
-    options = dict(storage_options or {})
     index = dd.from_map(
         _index,
         list(enumerate(archives)),
         redirects=rules.redirects,
-        options=options,
+        reads=reads,
         meta=columns.meta(_INDEX),
     )
     found = index if len(archives) == 1 else index.shuffle("url_id").map_partitions(_best, meta=index._meta)
@@ -61,7 +60,7 @@ def replay(
     if len(archives) > 1:
         located = located.shuffle("unit")  # the join scattered them
     meta = columns.meta(columns.counted(FETCHED))
-    read: dd.DataFrame = located.map_partitions(_read_partition, list(archives), rules, options, meta=meta)
+    read: dd.DataFrame = located.map_partitions(_read_partition, list(archives), rules, reads, meta=meta)
     return read
 
 
@@ -71,11 +70,11 @@ class _Seen(NamedTuple):
     following: int | None  # url_id that it redirects to
 
 
-def _index(numbered: tuple[int, str], redirects: int, options: Mapping[str, Any]) -> pd.DataFrame:
+def _index(numbered: tuple[int, str], redirects: int, reads: Reads) -> pd.DataFrame:
     """The best record of each URL in one archive, in the form of `_INDEX`."""
     number, path = numbered
     seen: dict[int, _Seen] = {}
-    with fsspec.open(path, "rb", **options) as file:
+    with open_file(path, reads) as file:
         for record in _responses(file, path):
             url, this = _target(record), _seen(record)
             key = url_id(url)
@@ -155,7 +154,7 @@ def _target(record: WarcRecord) -> str:
 
 
 def _read_partition(
-    frame: pd.DataFrame, archives: Sequence[str], rules: DownloadRules, options: Mapping[str, Any]
+    frame: pd.DataFrame, archives: Sequence[str], rules: DownloadRules, reads: Reads
 ) -> pd.DataFrame:
     """The outcome of each row of `frame` (`_GIVEN` and `_INDEX`), its archives read once each, in order."""
     located = pa.Table.from_pandas(frame[["archive", "offsets"]], preserve_index=False).to_pylist()
@@ -168,7 +167,7 @@ def _read_partition(
             offsets = [int(offset) for offset in row["offsets"].split()]
             by_archive.setdefault(row["archive"], []).append((offsets, outcome))
     for number, wanted in by_archive.items():
-        with fsspec.open(archives[number], "rb", **options) as file:
+        with open_file(archives[number], reads) as file:
             for offsets, outcome in sorted(wanted, key=lambda each: each[0]):
                 try:
                     _follow(file, offsets, rules, outcome)

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from lakehouse.errors import ConflictError, LakeError, StorageError
+from lakehouse.errors import ConflictError, StorageError
 from lakehouse.events import Event, Events, Pins, Source, is_alive, owner
 from lakehouse.fingerprints import Fingerprint
 from lakehouse.schema import LEDGER
@@ -198,8 +198,8 @@ class Ledger:
     ) -> Claim:
         """Claims the next batch of `keys`, or takes over the one that a dead driver left.
 
-        Raises `ConflictError` where another driver holds it, and `LakeError` where another driver has
-        done some of `works` since they were planned.
+        Raises `ConflictError` where another driver holds it, or has done some of `works` since they were
+        planned.
         """
         token = uuid.uuid4().hex
         made: list[Claim] = []
@@ -348,7 +348,7 @@ def _refuse_done(state: Events, key: str, generation: int, selection: str, works
     for event in state.done(key):
         both = set(works) & set(event["units"] or ())
         if both and (event["generation"], event["selection"]) == (generation, selection):
-            raise LakeError(
+            raise ConflictError(
                 f"{key}: another driver has done {min(both)} meanwhile, in batch {event['batch']}: run again"
             )
 

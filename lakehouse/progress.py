@@ -61,12 +61,14 @@ def _drawn() -> Iterator[runner.Progress]:
 
 
 def _bars(bar: Bar) -> runner.Progress:
-    state: dict[str, Any] = {"rows": 0}
+    state: dict[str, Any] = {"stage": None}
 
     def start(plan: runner.Plan, batches: int) -> None:
-        state.update(rows=0, done=0, task=None)
-        if batches:
-            state["task"] = bar.add_task(plan.stage.name, total=batches, rows="")
+        if state["stage"] == plan.stage.name:  # planned anew, after waiting for another driver
+            bar.update(state["task"], total=state["done"] + batches)
+        elif batches:
+            task = bar.add_task(plan.stage.name, total=batches, rows="")
+            state.update(stage=plan.stage.name, rows=0, done=0, task=task)
 
     def step(done: int, total: int, rows: int) -> None:
         task = bar.tasks[state["task"]]

@@ -16,7 +16,6 @@ from lakehouse import views
 from lakehouse.batch import recover, run_batch
 from lakehouse.errors import ConflictError, LakeError, RulesChangedError, UsageError
 from lakehouse.lake import Lake, model_errors
-from lakehouse.ledger import Claim
 from lakehouse.stages import ALL, Options, Stage, chosen, downstream
 from lakehouse.stages import stages as stages_of
 
@@ -133,8 +132,15 @@ def run(
     RulesChangedError where rows of other rules are there: `rebuild` makes them anew.
     """
     options, progress = options or Options(), progress or Progress()
+    committed = sum(_run_stage(lake, client, stage, options, progress) for stage in stages)
+    _change_over(lake)
+    return committed
+
+
+def _run_stage(lake: Lake, client: Client, stage: Stage, options: Options, progress: Progress) -> int:
+    """All batches of one stage. With `wait`, what another driver holds is planned anew when it lets go."""
     committed = 0
-    for stage in stages:
+    while True:
         todo = plan(lake, stage, options)
         if todo.stale:
             raise RulesChangedError(
@@ -143,13 +149,18 @@ def run(
             )
         groups = _groups(lake, todo)
         progress.start(todo, len(groups))
-        for works in groups:
-            _run_one(lake, client, stage, works, options, progress)
-            progress.batch(stage, len(works))
-            committed += 1
+        try:
+            for works in groups:
+                _run_one(lake, client, stage, works, options, progress)
+                progress.batch(stage, len(works))
+                committed += 1
+        except ConflictError:
+            if not options.wait:
+                raise
+            time.sleep(WAIT_SECONDS)
+            continue
         progress.end(stage)
-    _change_over(lake)
-    return committed
+        return committed
 
 
 def _change_over(lake: Lake) -> None:
@@ -175,7 +186,8 @@ def _groups(lake: Lake, todo: Plan) -> list[tuple[str, ...]]:
 def _run_one(
     lake: Lake, client: Client, stage: Stage, works: Sequence[str], options: Options, progress: Progress
 ) -> None:
-    claim = _claim(lake, stage, works, options)
+    selection = _selection(lake, stage, options)
+    claim = lake.ledger.claim(stage.keys, works, stage.fingerprint(), selection, _rules(stage))
     try:
         if claim.takeover:
             recover(lake, claim)
@@ -190,19 +202,6 @@ def _run_one(
             recover(lake, claim)
             lake.ledger.abandon(claim)
         raise
-
-
-def _claim(lake: Lake, stage: Stage, works: Sequence[str], options: Options) -> Claim:
-    """Claims the stage's next batch; with `wait`, as soon as another driver lets go of it."""
-    while True:
-        try:
-            return lake.ledger.claim(
-                stage.keys, works, stage.fingerprint(), _selection(lake, stage, options), _rules(stage)
-            )
-        except ConflictError:
-            if not options.wait:
-                raise
-            time.sleep(WAIT_SECONDS)
 
 
 def rebuild(

@@ -96,7 +96,7 @@ def _plain(body: bytes, first: int) -> list[tuple[Any, Any]] | None:
     pairs = found if path_first else [(src, alt) for alt, src in found]
     try:
         # without alt text, the URL does not matter
-        return [(_decoded(src.decode()), alt.decode()) if alt else _NO_ALT for src, alt in pairs]
+        return [(decoded(src.decode()), alt.decode()) if alt else _NO_ALT for src, alt in pairs]
     except UnicodeDecodeError:
         return None
 
@@ -109,10 +109,10 @@ def _has_base(body: bytes, first: int, end: int) -> bool:
 def _image(link: dict[str, Any]) -> tuple[Any, Any]:
     """(src, alt) of a link."""
     src = link.get("url")
-    return _decoded(src) if type(src) is str else src, link.get("alt")
+    return decoded(src) if type(src) is str else src, link.get("alt")
 
 
-def _decoded(src: str) -> str:
+def decoded(src: str) -> str:
     """A WAT has attributes as they stand in the page, `&` as `&amp;`."""
     return src.replace("&amp;", "&").replace("&#38;", "&").replace("&#038;", "&") if "&" in src else src
 

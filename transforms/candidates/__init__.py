@@ -26,13 +26,16 @@ __all__ = [
 ]
 
 
-def candidates(units: dd.DataFrame, rules: CandidateRules, reads: Reads = READS) -> dd.DataFrame:
+def candidates(
+    units: dd.DataFrame, rules: CandidateRules, reads: Reads = READS, skip_unreadable: bool = False
+) -> dd.DataFrame:
     """The candidates of `units` (columns: `UNITS`), a frame of `SCHEMA`, one partition per partition.
 
     `SCHEMA` is that of `columns.CANDIDATES` with counts, and ``_order`` last: the unit's place in the
     crawl, by which `first_seen` decides. ``in`` counts every ``<img>`` of a page, or row of a list. A task
-    fails with `UnreadableUnit` where a file holds nothing that it should hold, with OSError where it
-    cannot be read.
+    fails as `extract` does where a file cannot be read.
     """
-    frame: dd.DataFrame = units.map_partitions(extract, rules, reads, meta=columns.meta(SCHEMA))
+    frame: dd.DataFrame = units.map_partitions(
+        extract, rules, reads, skip_unreadable, meta=columns.meta(SCHEMA)
+    )
     return frame

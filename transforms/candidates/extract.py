@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from transforms import columns
 from transforms.candidates import keys, lists, warc, wat
+from transforms.candidates.errors import UnreadableUnit
 from transforms.candidates.language import identifier
 from transforms.candidates.lists import BadRow
 from transforms.candidates.pages import Page
-from transforms.candidates.reasons import Drop
+from transforms.candidates.reasons import Drop, Note
 from transforms.candidates.rules import CandidateRules
 from transforms.candidates.text import clean, cut
 from transforms.candidates.urls import resolver
@@ -42,14 +43,25 @@ UNITS = pa.schema(
 Row = tuple[str, str, str | None, str, str | None, str | None, float, int]
 
 
-def extract(units: pd.DataFrame, rules: CandidateRules, reads: Reads = READS) -> pd.DataFrame:
+def extract(
+    units: pd.DataFrame, rules: CandidateRules, reads: Reads = READS, skip_unreadable: bool = False
+) -> pd.DataFrame:
     """The candidates of a partition of `UNITS`, as a frame of `SCHEMA`, one unit after the other.
 
-    Raises `UnreadableUnit` where a file holds nothing that it should hold, OSError where it cannot be read.
+    Raises `UnreadableUnit` where a file holds nothing that it should hold, FileNotFoundError where it is not
+    there: with `skip_unreadable` such a unit has no rows and the count ``note:unreadable``. Raises another
+    OSError where a file cannot be read for now.
     """
     rows = columns.to_arrow(units, UNITS).to_pylist()
-    tables = [_unit(row, rules, reads) for row in rows]
+    tables = [(_unit_or_note if skip_unreadable else _unit)(row, rules, reads) for row in rows]
     return columns.to_pandas(pa.concat_tables(tables) if tables else SCHEMA.empty_table())
+
+
+def _unit_or_note(unit: Mapping[str, Any], rules: CandidateRules, reads: Reads) -> pa.Table:
+    try:
+        return _unit(unit, rules, reads)
+    except (UnreadableUnit, FileNotFoundError):
+        return _counted(columns.CANDIDATES.empty_table(), unit, {f"note:{Note.UNREADABLE}": 1})
 
 
 def _unit(unit: Mapping[str, Any], rules: CandidateRules, reads: Reads) -> pa.Table:
@@ -61,7 +73,11 @@ def _unit(unit: Mapping[str, Any], rules: CandidateRules, reads: Reads) -> pa.Ta
     while batch := list(islice(rows, BATCH)):
         tables.append(_table(batch, unit["unit"]))
     counts.update({f"note:{note}": n for note, n in notes.items()})
-    table = columns.with_counts(pa.concat_tables(tables), unit["unit"], counts)
+    return _counted(pa.concat_tables(tables), unit, counts)
+
+
+def _counted(rows: pa.Table, unit: Mapping[str, Any], counts: Mapping[str, int]) -> pa.Table:
+    table = columns.with_counts(rows, unit["unit"], counts)
     return table.append_column(ORDER, pa.array([unit["order"]] * len(table), pa.int64()))
 
 

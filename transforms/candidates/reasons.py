@@ -31,6 +31,7 @@ class Drop(StrEnum):
 class Note(StrEnum):
     """What happened to records and pages; not part of the sum."""
 
+    UNREADABLE = "unreadable"  #: the file is missing or holds nothing, and the run was told to pass over such
     RECORDS = "records"  #: WARC records whose header could be read
     PAGES = "pages"  #: HTML pages among them
     NO_LINKS = "no_links"  #: HTML pages without any link

@@ -90,10 +90,13 @@ def _any(pattern: str, given: Sequence[str]) -> re.Pattern[str]:
 
 
 def _joined(src: str, base: str | None) -> str:
-    """`urljoin(base, src)` for the two common cases, "" for any that needs a closer look.
+    """`urljoin(base, src)` for the three common cases, "" for any that needs a closer look.
 
-    A path within the host ("/a/b.jpg") or beside the page ("b.jpg"), without dot segments.
+    A path within the host ("/a/b.jpg") or beside the page ("b.jpg"), without dot segments; another host
+    ("//b.example/b.jpg").
     """
+    if base and src.startswith("//") and not src.endswith(("?", ";")):
+        return _places(base)[0].partition("/")[0] + src
     if not base or not src or src[0] in ".?#" or "/." in src or "//" in src or ":" in src:
         return ""
     origin, directory = _places(base)

@@ -15,6 +15,7 @@ from lakehouse.errors import LakeError, UsageError
 from lakehouse.ledger import Ledger, Pins
 from lakehouse.tables import Range, Table, open_table
 from transforms.embeddings.model import ModelUnavailable, dimension
+from transforms.scores import Scorer, default_scorers
 
 _TEMPLATE = """\
 # A Pairlake lake. Every key is explained in docs/operations.md; what is not set has its default.
@@ -69,6 +70,16 @@ class Lake:
     def table(self, key: str) -> Table:
         """The table behind a ledger key: `scores/similarity_b32` is in `scores`."""
         return open_table(self.storage, self.spec(key.partition("/")[0]))
+
+    def scorers(self) -> list[Scorer]:
+        """The scorers that the settings choose; all that fit the models where they choose none."""
+        fitting = {scorer.name: scorer for scorer in default_scorers(self.settings.models)}
+        unknown = [name for name in self.settings.scorers if name not in fitting]
+        if unknown:
+            raise UsageError(
+                f"no scorer {unknown[0]!r} fits this lake's models; there are {', '.join(fitting)}"
+            )
+        return [fitting[name] for name in self.settings.scorers or fitting]
 
     def pins(self, building: bool = False) -> Pins:
         """The batches that exist at head."""

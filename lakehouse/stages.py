@@ -33,6 +33,7 @@ from transforms.embeddings.model import ModelSpec
 from transforms.scores import Scorer
 
 ALL = "all"  # the selection that leaves nothing out
+RETRY = "retry-unreadable:"  # begins the name of a work that reads a unit once more
 KINDS = ("candidates", "downloads", "embeddings", "scores")
 
 
@@ -44,6 +45,7 @@ class Options:
     retry: tuple[str, ...] = ()
     view: str | None = None
     wait: bool = False
+    skip_unreadable: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,16 +70,7 @@ def stages(lake: Lake) -> list[Stage]:
     """The DAG of this lake, upstream first."""
     models = lake.settings.models
     made = [_candidates(lake), _downloads(lake), *[_embeddings(model) for model in models]]
-    return [*made, *[_scores(scorer) for scorer in scorers(lake)]]
-
-
-def scorers(lake: Lake) -> list[Scorer]:
-    """The scorers that the settings choose; all that fit the models where they choose none."""
-    fitting = {s.name: s for s in scores.default_scorers(lake.settings.models)}
-    unknown = [name for name in lake.settings.scorers if name not in fitting]
-    if unknown:
-        raise UsageError(f"no scorer {unknown[0]!r} fits this lake's models; there are {', '.join(fitting)}")
-    return [fitting[name] for name in lake.settings.scorers or fitting]
+    return [*made, *[_scores(scorer) for scorer in lake.scorers()]]
 
 
 def chosen(lake: Lake, names: Sequence[str], model: str | None = None) -> list[Stage]:
@@ -120,10 +113,21 @@ def _candidates(lake: Lake) -> Stage:
     )
 
 
+def retried(unit: str, batch: int) -> str:
+    """The work of reading a unit once more, which earlier batches have as done."""
+    return f"{RETRY}{batch}:{unit}"
+
+
+def unit_of(work: str) -> str:
+    """The unit that a work of the stage candidates reads."""
+    return work.split(":", 2)[2] if work.startswith(RETRY) else work
+
+
 def _build_candidates(lake: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
     by_unit = {source.unit: source for source in lake.ledger.sources()}
-    units = _unit_frame([by_unit[work] for work in works])
-    rows = extraction.candidates(units, lake.settings.candidates, lake.settings.reads)
+    units = _unit_frame([by_unit[unit_of(work)] for work in works])
+    rules, reads = lake.settings.candidates, lake.settings.reads
+    rows = extraction.candidates(units, rules, reads, options.skip_unreadable)
     pin = lake.pins(building=True).get("candidates")
     known = lake.read("candidates", [pin], ["sample_id"]) if pin else None
     return [extraction.first_seen(rows, known)]

@@ -56,9 +56,7 @@ def names(lake: Lake) -> list[str]:
 
 def definitions(lake: Lake) -> dict[str, str]:
     """SQL text of all views: what a release records. Settings that matter are views among them."""
-    from lakehouse.stages import scorers  # here, because stages read views
-
-    chosen = [(scorer.role, scorer.name) for scorer in scorers(lake)]
+    chosen = [(scorer.role, scorer.name) for scorer in lake.scorers()]
     given = {
         "scorers": relations.scorers(chosen),
         "own_thresholds": relations.thresholds(_numbers(lake.settings.thresholds, "lake.toml: [thresholds]")),

@@ -12,7 +12,6 @@ from doc_pages import ROOT, Block, blocks, section, table
 
 from lakehouse.lake import Lake
 from lakehouse.settings import SECTIONS, USER_AGENT, Batches, Cluster, Crawls, parse
-from lakehouse.stages import scorers
 from lakehouse.storage import Storage
 from transforms.candidates.rules import CandidateRules
 from transforms.downloads.rules import DownloadRules, Network
@@ -62,7 +61,7 @@ def test_every_section_has_its_own() -> None:
 @pytest.mark.parametrize("block", blocks("toml"), ids=str)
 def test_examples_load(block: Block, tmp_path_factory: pytest.TempPathFactory) -> None:
     told = parse(Storage(str(tmp_path_factory.mktemp("example"))), tomllib.loads(block.text))
-    assert [s.name for s in scorers(Lake(told))][: len(told.scorers)] == list(told.scorers)
+    assert [s.name for s in Lake(told).scorers()][: len(told.scorers)] == list(told.scorers)
 
 
 def test_there_is_an_example() -> None:

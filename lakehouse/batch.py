@@ -160,6 +160,8 @@ def _check(claim: Claim, future: Future[Any], result: Any) -> None:
     reason = next(iter(str(error).splitlines()), "")
     if not isinstance(error, UnreadableUnit | ModelUnavailable):
         reason = f"{type(error).__name__}: {reason[:REASON_CHARS]}"
+    if isinstance(error, UnreadableUnit | FileNotFoundError) and claim.keys[0] == "candidates":
+        reason += "; `lake run --skip-unreadable` notes it and goes on"
     if isinstance(error, KilledWorker):
         reason = "a task killed one worker after another: too little memory for it, or a crash in native code"
     raise LakeError(

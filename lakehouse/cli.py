@@ -66,6 +66,11 @@ def main(ctx: click.Context, root: str | None) -> None:
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+skip_unreadable = click.option(
+    "--skip-unreadable", is_flag=True, help="Note crawl files that are missing or hold nothing, and go on."
+)
+
+
 def cluster_options(command: Any) -> Any:
     """--workers, --scheduler and --gpus, as every command that computes has them."""
     command = click.option("--workers", type=click.IntRange(1), help="Local worker processes.")(command)
@@ -137,7 +142,12 @@ def add(
 @click.argument("stage", nargs=-1)
 @click.option("--model", metavar="M", help="Only this model's embeddings.")
 @click.option("--view", metavar="V", help="Only the rows of this view.")
-@click.option("--retry", metavar="STATUS,…", help="Try again the URLs whose last attempt ended so.")
+@click.option(
+    "--retry",
+    metavar="STATUS,…",
+    help="Try again the URLs whose last attempt ended so, or `unreadable` files.",
+)
+@skip_unreadable
 @click.option("--replay", is_flag=True, help="Take pictures from the registered WARC files, not the network.")
 @click.option("--dry-run", is_flag=True, help="Say what there is to do, and do nothing.")
 @click.option("--wait", is_flag=True, help="Wait for another driver that holds a stage.")
@@ -153,17 +163,20 @@ def run_(
     replay: bool,
     dry_run: bool,
     wait: bool,
+    skip_unreadable: bool,
     **cluster: Any,
 ) -> None:
     """Do what is not done, upstream first."""
     from lakehouse import open_lake, progress, show
     from lakehouse.run import plan
-    from lakehouse.stages import Options, chosen
+    from lakehouse.stages import UNREADABLE, Options, chosen
 
     lake = open_lake(root)
     statuses = _statuses(retry) if retry is not None else ()
-    options = Options(replay=replay, retry=statuses, view=view, wait=wait)
-    stages = chosen(lake, ("downloads",) if retry and not stage else stage, model)
+    options = Options(replay, statuses, view, wait, skip_unreadable)
+    if statuses and not stage:
+        stage = ("candidates",) if statuses == UNREADABLE else ("downloads",)
+    stages = chosen(lake, stage, model)
     if dry_run:
         show.plans([plan(lake, s, options) for s in stages])
         return
@@ -173,27 +186,35 @@ def run_(
 
 
 def _statuses(retry: str) -> tuple[str, ...]:
+    from lakehouse.stages import UNREADABLE
     from transforms.downloads.status import DownloadStatus
 
     found = tuple(status.strip() for status in retry.split(","))
+    if found == UNREADABLE:
+        return found
     for status in found:
         if status not in [*DownloadStatus]:
-            raise UsageError(f"--retry: no status {status!r}; there are {', '.join(DownloadStatus)}")
+            raise UsageError(
+                f"--retry: no status {status!r}; there are {', '.join(DownloadStatus)}, or unreadable alone"
+            )
     return found
 
 
 @main.command()
 @click.argument("stage", nargs=-1, required=True)
 @click.option("--replay", is_flag=True, help="Take pictures from the registered WARC files.")
+@skip_unreadable
 @cluster_options
 @click.pass_obj
-def rebuild(root: str | None, /, stage: Sequence[str], replay: bool, **cluster: Any) -> None:
+def rebuild(
+    root: str | None, /, stage: Sequence[str], replay: bool, skip_unreadable: bool, **cluster: Any
+) -> None:
     """A new generation of a stage and of what depends on it; readers change over when it is complete."""
     from lakehouse import open_lake, progress
     from lakehouse.stages import Options
 
     lake = open_lake(root)
-    progress.rebuild(lake, stage, Options(replay=replay), cluster)
+    progress.rebuild(lake, stage, Options(replay=replay, skip_unreadable=skip_unreadable), cluster)
 
 
 @main.command()

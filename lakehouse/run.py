@@ -16,8 +16,9 @@ from lakehouse import views
 from lakehouse.batch import recover, run_batch
 from lakehouse.errors import ConflictError, LakeError, RulesChangedError, UsageError
 from lakehouse.lake import Lake, model_errors
-from lakehouse.stages import ALL, Options, Stage, chosen, downstream
+from lakehouse.stages import ALL, UNREADABLE, Options, Stage, chosen, downstream, retried, unit_of
 from lakehouse.stages import stages as stages_of
+from transforms.candidates.reasons import Note
 
 READ_BY_VIEWS = ("candidates", "downloads", "scores", "duplicates")
 WAIT_SECONDS = 2.0  # between two looks at another driver's claim
@@ -34,6 +35,7 @@ class Plan:
     rows: int | None = None  # rows of input, where the ledger knows them
     seconds: float | None = None  # to expect, at the rate of earlier batches
     bytes: int | None = None
+    unreadable: tuple[str, ...] = ()  # units that are done without having been read
 
     @property
     def fresh(self) -> bool:
@@ -60,13 +62,18 @@ def plan(lake: Lake, stage: Stage, options: Options | None = None) -> Plan:
     finished = {work for e in history if e["selection"] == selection for work in e["units"]}
     available = _available(lake, stage)
     works = tuple(work for work in available if work not in finished)
-    if options is not None and options.retry and stage.kind == "downloads":
-        number = max((e["batch"] for e in history), default=0) + 1
-        works = (f"retry-{'-'.join(options.retry)}:{number}",)
+    unreadable = _unreadable(history)
+    number = max((e["batch"] for e in history), default=0) + 1
+    retry = options.retry if options else ()
+    if retry and retry != UNREADABLE and stage.kind == "downloads":
+        works = (f"retry-{'-'.join(retry)}:{number}",)
+    if retry == UNREADABLE and stage.kind == "candidates":
+        works = tuple(retried(unit, number) for unit in unreadable)
     inputs = {e["batch"]: e["rows"] for e in lake.ledger.done(stage.source)}
     rows = sum(inputs.get(int(w.rpartition(":")[2]), 0) for w in works if w.startswith(f"{stage.source}:"))
     spent = sum(e["seconds"] for e in history)
-    seen = sum(inputs.get(int(w.rpartition(":")[2]), 0) for e in history for w in e["units"] if ":" in w)
+    done = [w for e in history for w in e["units"] if w.startswith(f"{stage.source}:")]
+    seen = sum(inputs.get(int(w.rpartition(":")[2]), 0) for w in done)
     share = rows / seen if seen else None
     return Plan(
         stage,
@@ -76,7 +83,17 @@ def plan(lake: Lake, stage: Stage, options: Options | None = None) -> Plan:
         rows if stage.source != "sources" else None,
         spent * share if share is not None else None,
         int(sum(e["bytes"] for e in history) * share) if share is not None else None,
+        unreadable,
     )
+
+
+def _unreadable(history: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The units that were passed over when they were read last, in the order of their works."""
+    found: dict[str, bool] = {}
+    for event in history:
+        noted = {c["unit"] for c in event["counts"] if c["name"] == f"note:{Note.UNREADABLE}"}
+        found.update({unit: unit in noted for unit in map(unit_of, event["units"])})
+    return tuple(unit for unit, passed_over in found.items() if passed_over)
 
 
 def _selection(lake: Lake, stage: Stage, options: Options) -> str:

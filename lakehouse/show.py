@@ -108,6 +108,7 @@ def plan_fields(plan: Plan) -> dict[str, Any]:
         "done": plan.done,
         "todo": len(plan.works),
         "why": _why(plan),
+        "unreadable": list(plan.unreadable),
         "rows": plan.rows,
         "bytes": plan.bytes,
         "seconds": plan.seconds,
@@ -128,6 +129,8 @@ def _why(plan: Plan) -> str:
     if plan.works:
         what = "sources" if plan.stage.source == "sources" else f"batches of {plan.stage.source}"
         return f"{len(plan.works)} {what} not done yet"
+    if plan.unreadable:
+        return f"{len(plan.unreadable)} passed over as unreadable: `lake run --retry unreadable`"
     return "" if plan.done else f"nothing in {plan.stage.source} yet"
 
 

@@ -33,6 +33,7 @@ from transforms.embeddings.model import ModelSpec
 from transforms.scores import Scorer
 
 ALL = "all"  # the selection that leaves nothing out
+UNREADABLE = ("unreadable",)  # what `Options.retry` is for units of candidates, not URLs
 RETRY = "retry-unreadable:"  # begins the name of a work that reads a unit once more
 KINDS = ("candidates", "downloads", "embeddings", "scores")
 

@@ -77,7 +77,7 @@ def test_what_cannot_be_meant_is_told_in_a_line(root: Path, arguments: list[str]
 @pytest.mark.parametrize(
     ("name", "content", "line"),
     [
-        ("empty.csv", b"", "has no rows: remove it from the sources"),
+        ("empty.csv", b"", "has no rows"),
         ("page.parquet", b"<html>", "is no parquet file"),
         ("short.parquet", b"PAR1\0\0PAR1", "is no parquet file"),
     ],

@@ -43,7 +43,7 @@ def slices(path: str, rows_per_slice: int, reads: Reads = READS) -> list[tuple[i
         with _text(path, reads) as lines:
             total = sum(1 for _ in _lines(lines, path))
     if not total:
-        raise UnreadableUnit(f"{path} has no rows: remove it from the sources")
+        raise UnreadableUnit(f"{path} has no rows")
     return [(start, min(start + rows_per_slice, total)) for start in range(0, total, rows_per_slice)]
 
 
@@ -100,7 +100,7 @@ def _parquet(file: BinaryIO, path: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(file)
     except pa.ArrowInvalid as error:
-        raise UnreadableUnit(f"{path} is no parquet file ({error}): fetch it again, or remove it") from error
+        raise UnreadableUnit(f"{path} is no parquet file ({error}): fetch it again") from error
 
 
 def _parquet_rows(

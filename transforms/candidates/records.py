@@ -65,7 +65,7 @@ def records(path: str, rules: CandidateRules, notes: Counter[str], reads: Reads 
     with open_file(path, reads) as file:
         head = file.read(HEAD)
         if not head:
-            raise UnreadableUnit(f"{path} is empty (0 bytes): fetch it again, or remove it from the sources")
+            raise UnreadableUnit(f"{path} is empty (0 bytes): fetch it again")
         plain = head.startswith(b"WARC/") or (bool(_BOUNDARY.search(head)) and not _begins_member(head))
         file.seek(0)
         count = 0
@@ -82,7 +82,7 @@ def records(path: str, rules: CandidateRules, notes: Counter[str], reads: Reads 
     if not count:
         raise UnreadableUnit(
             f"{path} holds no WARC record: it begins with {head[:40]!r}. "
-            "It is damaged or an error page: fetch it again, or remove it from the sources"
+            "It is damaged or an error page: fetch it again"
         )
     notes[Note.RECORDS] += count
 

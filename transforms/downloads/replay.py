@@ -135,7 +135,7 @@ def _responses(file: BinaryIO, path: str) -> Iterator[WarcRecord]:
                 raise
             position = _next_member(file, position + 1)
     if not records:
-        raise UnreadableUnit(f"{path} holds no WARC record: fetch it again, or remove it from the sources")
+        raise UnreadableUnit(f"{path} holds no WARC record: fetch it again")
 
 
 def _next_member(file: BinaryIO, start: int) -> int | None:

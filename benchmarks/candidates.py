@@ -11,6 +11,8 @@ an environment of its own), each part in a fresh process, in turns:
   parquet;
 - floor: the file inflated by igzip, and nothing else.
 
+`floor_ratio` says how many times the floor's CPU seconds extraction takes.
+
     uv run python benchmarks/candidates.py --json
 """
 
@@ -68,7 +70,7 @@ if len(sys.argv) > 2:
 def floor(path: str) -> int:
     """Bytes in the file once inflated."""
     total = 0
-    with igzip.open(path, "rb") as file:
+    with igzip.open(path, "rb") as file:  # type: ignore[no-untyped-call]
         while piece := file.read(1 << 20):
             total += len(piece)
     return total
@@ -136,7 +138,7 @@ def check(path: Path, python: Path) -> dict[str, float]:
 
 def timed(part: str, path: Path, python: Path) -> list[float]:
     """CPU seconds, wall seconds and the count of one part, run in a fresh process."""
-    command = [python, "-c", PEER_SCRIPT, path]
+    command: list[str | Path] = [python, "-c", PEER_SCRIPT, path]
     if part != "peer":
         command = [Path(sys.executable), Path(__file__), "--part", part, "--file", path]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)

@@ -50,7 +50,7 @@ def rows(path: Path, links: list, base: str | None, spaced: bool) -> list[dict]:
 )
 @example([{"path": "IMG@/src", "url": "//b.example/1.jpg", "alt": 'a \\ "caption"\n'}] * 2, None)
 def test_the_way_links_are_written_does_not_matter(tmp_path: Path, links: list, base: str | None) -> None:
-    # only compact JSON in one of Common Crawl's two orders has a shorter way
+    # only compact JSON has a shorter way
     first, *others = (
         rows(
             tmp_path / "x.gz",

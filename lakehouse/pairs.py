@@ -21,6 +21,7 @@ from lakehouse.tables.lance import FRAGMENT, LanceFormat
 from transforms import columns, joins
 
 COLUMNS = ["sample_id", "text", "url_id", "unit"]
+KEYS = 1 << 20  # per task, where all keys of a table are looked through: 8 MB, and many small files at once
 NOWHERE = -1  # the fragment of a caption without a picture
 
 
@@ -56,7 +57,7 @@ def pairs(
 def _with_pictures(lake: Lake, rows: dd.DataFrame, batches: tuple[int, int], missing: bool) -> dd.DataFrame:
     images = lake.table("images")
     assert isinstance(images, LanceFormat)
-    places = lake.read("images", [batches], ["url_id", FRAGMENT])
+    places = lake.read("images", [batches], ["url_id", FRAGMENT], KEYS)
     found = joins.matches(rows, places, "url_id")
     placed = rows.map_partitions(_place, found, missing, meta=_meta(placed=True), enforce_metadata=False)
     if rows.npartitions > 1:

@@ -130,7 +130,7 @@ def _build_candidates(lake: Lake, works: Sequence[str], options: Options) -> lis
     rules, reads = lake.settings.candidates, lake.settings.reads
     rows = extraction.candidates(units, rules, reads, options.skip_unreadable)
     pin = lake.pins(building=True).get("candidates")
-    known = lake.read("candidates", [pin], ["sample_id"]) if pin else None
+    known = lake.read("candidates", [pin], ["sample_id"], pairs.KEYS) if pin else None
     return [extraction.first_seen(rows, known)]
 
 
@@ -207,7 +207,7 @@ def _unfetched(lake: Lake, batches: Sequence[int]) -> tuple[dd.DataFrame, list[d
     distinct = rows.map_partitions(first_of_url, order, meta=meta, enforce_metadata=False)
     pin = lake.pins(building=True).get("downloads")
     if pin:
-        known = lake.read("downloads", [pin], ["url_id"])
+        known = lake.read("downloads", [pin], ["url_id"], pairs.KEYS)
         distinct = joins.without(distinct, known, "url_id", "drop:fetched_before")
     counts = distinct[distinct[columns.COUNT].notnull()].map_partitions(
         _with_in, meta=meta, enforce_metadata=False
@@ -278,7 +278,7 @@ def _embedded(lake: Lake, key: str, works: Sequence[str]) -> Delayed | None:
     done = [e for e in lake.ledger.done(key) if pin and pin[0] <= e["batch"] and set(works) & set(e["units"])]
     if pin is None or not done:
         return None
-    parts = lake.read(key, [pin], ["sample_id"]).to_delayed()
+    parts = lake.read(key, [pin], ["sample_id"], pairs.KEYS).to_delayed()
     return delayed(_ids)(parts)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from open_clip.tokenizer import SimpleTokenizer
 
@@ -43,6 +43,7 @@ TOKENIZER = SimpleTokenizer(bpe_path=str(CARRIED), context_length=32)
 @given(st.text(alphabet=st.characters(categories=["Ll"], max_codepoint=0x2AF), min_size=1, max_size=20))
 def test_any_word_survives_the_carried_vocabulary(word: str) -> None:
     clean = TOKENIZER.clean_fn(word)
+    assume(clean.isalpha())  # "ŉ" is cleaned to an apostrophe and a letter: two words
     assert TOKENIZER.decode(TOKENIZER.encode(word)).strip() == clean
 
 

@@ -64,8 +64,10 @@ def fields(head: bytes) -> dict[str, str]:
 def replayed(
     urls: list[str], *archives: Path, rules: DownloadRules = RULES, npartitions: int = 1
 ) -> list[dict[str, Any]]:
-    lazy = replay(dd.from_pandas(frame(urls), npartitions=npartitions), [str(a) for a in archives], rules)
-    with dask.config.set(scheduler="sync"):
+    # The way of joining is chosen when the graph is made, and a cluster of other tests may be about
+    with dask.config.set({"scheduler": "sync", "dataframe.shuffle.method": "tasks"}):
+        urls_frame = dd.from_pandas(frame(urls), npartitions=npartitions)
+        lazy = replay(urls_frame, [str(archive) for archive in archives], rules)
         rows = {row["url"]: row for row in data_rows(lazy.compute())}
     assert len(rows) == len(urls)
     return [rows[url] for url in urls]

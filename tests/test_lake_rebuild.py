@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import copytree
 
 import demo_lake
 import pytest
@@ -24,12 +25,20 @@ class InterruptedRunError(Exception):
     """Stands for Ctrl-C."""
 
 
-@pytest.fixture
-def lake(few_crawl: Crawl, client: Client, tmp_path: Path) -> Lake:
+@pytest.fixture(scope="module")
+def built(few_crawl: Crawl, client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Candidates, downloads and their texts' scores, in two batches each."""
-    made = few_crawl.lake(tmp_path / "lake", units=1, scorers=[STAGES[2].partition("/")[2]])
+    root = tmp_path_factory.mktemp("built") / "lake"
+    made = few_crawl.lake(root, units=1, scorers=[STAGES[2].partition("/")[2]])
     demo_lake.built(made, client, STAGES)
-    return made
+    return root
+
+
+@pytest.fixture
+def lake(built: Path, tmp_path: Path) -> Lake:
+    """A copy of it."""
+    copytree(built, tmp_path / "lake")
+    return lakes.open_lake(str(tmp_path / "lake"))
 
 
 def told(lake: Lake, text: str) -> Lake:
@@ -107,7 +116,7 @@ def test_a_rebuild_by_the_same_rules_gives_the_same(lake: Lake, client: Client) 
     assert generations == {**dict.fromkeys(before, 0), "downloads": 1, "images": 1}
 
 
-@pytest.mark.parametrize("batches", [1, 3, 5])
+@pytest.mark.parametrize("batches", [1, 3])
 def test_an_interrupted_rebuild_is_gone_on_with(lake: Lake, client: Client, batches: int) -> None:
     before = demo_lake.content(lake)
     with pytest.raises(InterruptedRunError):
@@ -115,7 +124,7 @@ def test_an_interrupted_rebuild_is_gone_on_with(lake: Lake, client: Client, batc
     assert demo_lake.content(lake) == before
     demo_lake.assert_sound(lake)
     lake = lakes.open_lake(lake.storage.root)
-    if batches == 3:
+    if batches == 1:
         assert demo_lake.built(lake, client, STAGES) > 0, "a plain run goes on with it"
     else:
         assert len(rebuild(lake, client, ["scores"])) > 0, "all of it, even if asked for a part"

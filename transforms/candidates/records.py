@@ -25,14 +25,13 @@ from transforms.candidates.rules import MIB, CandidateRules
 from transforms.files import READS, Reads, open_file
 
 READ = 64 * 1024  # bytes per read of the file: each member's rest of it is copied once
-HEAD = (
-    READ // 2
-)  # bytes looked at first: less than a connection's buffer, so that going back costs no request
+HEAD = READ // 2  # bytes looked at first: less than a connection's buffer, so that going back is free
 PIECE = MIB  # most bytes inflated at a time
 GZIP = b"\x1f\x8b\x08"  # RFC 1952: two bytes of magic, then the only method there is
 _TAIL = 16  # bytes of a buffer that may hold the beginning of a boundary
 
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
+_FIRST = re.compile(rb"WARC/\d\.\d+\r?\n")
 _BOUNDARY = re.compile(rb"\n(?=WARC/1\.[01]\r?\n)")
 _LENGTH = re.compile(rb"\nContent-Length:[ \t]*(\d{1,18})[ \t]*\r?\n", re.IGNORECASE)
 # What follows a block: the two line ends of the standard, or at least the next record or nothing
@@ -66,7 +65,7 @@ def records(path: str, rules: CandidateRules, notes: Counter[str], reads: Reads 
         head = file.read(HEAD)
         if not head:
             raise UnreadableUnit(f"{path} is empty (0 bytes): fetch it again")
-        plain = head.startswith(b"WARC/") or (bool(_BOUNDARY.search(head)) and not _begins_member(head))
+        plain = bool(_FIRST.match(head)) or (bool(_BOUNDARY.search(head)) and not _begins_member(head))
         file.seek(0)
         count = 0
         for found in framed(file, not plain, rules):

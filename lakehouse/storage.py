@@ -95,5 +95,5 @@ def explain(error: BaseException, what: str) -> str:
     if isinstance(error, PermissionError) or "Permission denied" in text:
         return f"no permission for {what}: check the rights on the lake's root"
     if isinstance(error, FileNotFoundError):
-        return f"{what} is missing: `lake verify` lists what else is"
+        return f"{what} is missing: `lake release verify NAME` lists what else is not as it was"
     return f"{what}: {text[:300]}"

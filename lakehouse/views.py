@@ -209,7 +209,10 @@ def _bases(
         ranges = relations.ranges_of(spec.name, reader.pins)
         if table.version() is None:
             if ranges:
-                raise DamagedError(f"{table.uri} is missing, but the ledger has batches of it: `lake verify`")
+                raise DamagedError(
+                    f"{table.uri} is missing, but the ledger has batches of it: bring it back from a copy, "
+                    f"or make it anew with `lake rebuild {spec.name}`"
+                )
             made[spec.name] = relations.empty(spec.schema)
             continue
         if access == "extension":

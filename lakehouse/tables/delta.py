@@ -30,7 +30,7 @@ ROW_GROUP = 16_384
 # Statistics of these columns only: minima and maxima of URLs or texts would repeat removed rows in
 # the Delta log.
 STATISTICS = ("batch", "unit")
-KEPT = "interval 3650 days"  # native versions stay readable until `lake cleanup` says otherwise
+KEPT = "interval 3650 days"  # native versions stay readable: nothing takes them away yet
 
 
 def configuration(statistics: Sequence[str]) -> dict[str, str | None]:

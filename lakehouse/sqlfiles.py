@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 
@@ -69,6 +69,16 @@ def references(sql: str) -> frozenset[str]:
 
     Raises UsageError where `sql` is not exactly one SELECT.
     """
+    return frozenset(name.lower() for name in _found(_tree(sql), "table_name"))
+
+
+@cache
+def ctes(sql: str) -> frozenset[str]:
+    """Names of the CTEs of a SELECT, in lower case. Raises UsageError where `sql` is not one SELECT."""
+    return frozenset(name.lower() for name in _found(_tree(sql), "cte_name"))
+
+
+def _tree(sql: str) -> Any:
     with _parser().cursor() as cursor:
         rows = cursor.execute("select json_serialize_sql(?::varchar)", [sql]).fetchall()
     tree = json.loads(rows[0][0])
@@ -76,7 +86,7 @@ def references(sql: str) -> frozenset[str]:
         raise UsageError(f"SQL error: {tree['error_message']}")
     if len(tree["statements"]) != 1:
         raise UsageError(f"SQL error: expected one SELECT, found {len(tree['statements'])}")
-    return frozenset(name.lower() for name in _tables(tree))
+    return tree
 
 
 @cache
@@ -84,14 +94,17 @@ def _parser() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:")
 
 
-def _tables(node: Any) -> Iterator[str]:
+def _found(node: Any, what: Literal["table_name", "cte_name"]) -> Iterator[str]:
+    """The names of tables that are read, or of CTEs that are made, anywhere below `node`."""
     if isinstance(node, dict):
-        if node.get("type") == "BASE_TABLE":
+        if what == "table_name" and node.get("type") == "BASE_TABLE":
             yield node["table_name"]
+        if what == "cte_name" and "cte_map" in node:
+            yield from (entry["key"] for entry in node["cte_map"]["map"])
         node = list(node.values())
     if isinstance(node, list):
         for child in node:
-            yield from _tables(child)
+            yield from _found(child, what)
 
 
 def needed(views: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:

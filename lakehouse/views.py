@@ -89,10 +89,7 @@ def connect(
     `thresholds` overrides rules for the active scorers. `access` is chosen by itself.
     Raises UsageError for a release, table, version or rule that does not exist.
     """
-    reader = _reader(lake, pins, versions or {}, release, thresholds or {})
-    connection = _connected(lake, reader, _access(lake, access), sqlfiles.needed(reader.views, reader.views))
-    _check_rules(connection, reader)
-    return connection
+    return _connected(lake, _reader(lake, pins, versions or {}, release, thresholds or {}), access)
 
 
 def query(
@@ -107,7 +104,8 @@ def query(
 
     Raises UsageError, of one line, for what DuckDB refuses.
     """
-    with connect(lake, pins, versions, release, thresholds) as connection, _sql_errors():
+    reader = _reader(lake, pins, versions or {}, release, thresholds or {})
+    with _connected(lake, reader, None, _wanted(reader, sql)) as connection, _sql_errors():
         rows = connection.sql(sql)
         return pa.table({}) if rows is None else rows.to_arrow_table()
 
@@ -120,8 +118,7 @@ def script(lake: Lake, release: str | None = None) -> str:
     if not lake.storage.is_local:
         lines.append("-- first let DuckDB reach the store: create secret (type s3, key_id …, secret …)")
     lines += ["install delta;", "load delta;", "set timezone = 'UTC';"]
-    made = {**_bases(lake, reader, "extension", None), **sqlfiles.needed(reader.views, reader.views)}
-    for name, text in made.items():
+    for name, text in _relations(lake, reader, "extension", None, None).items():
         lines.append(f"\ncreate or replace view {identifier(name)} as\n{text.strip().rstrip(';')}\n;")
     return "\n".join(lines) + "\n"
 
@@ -185,6 +182,20 @@ def _numbers(given: Mapping[str, Any], where: str) -> dict[str, float]:
     return dict(given)
 
 
+def _wanted(reader: _Reader, sql: str) -> frozenset[str] | None:
+    """The relations that `sql` reads; None, for all, where it may ask for what its text does not name.
+
+    Making a view costs DuckDB some milliseconds, as it looks at all that the view reads: making those alone
+    that a query needs takes a third of the time of making all.
+    """
+    try:
+        found, own = sqlfiles.references(sql), sqlfiles.ctes(sql)
+    except UsageError:  # several statements, or none that is a SELECT
+        return None
+    known = {name.lower() for name in (*TABLES, _LEDGER.name, *_OF_READER, *reader.views)}
+    return found if found <= known | own else None
+
+
 def _check_rules(connection: duckdb.DuckDBPyConnection, reader: _Reader) -> None:
     """Every override names a rule for which the lake has a scorer."""
     rows = connection.sql("select distinct rule from active_thresholds order by rule").to_arrow_table()
@@ -195,15 +206,39 @@ def _check_rules(connection: duckdb.DuckDBPyConnection, reader: _Reader) -> None
             raise UsageError(f"no threshold {rule!r}; there are {', '.join(known)}")
 
 
-def _bases(
-    lake: Lake, reader: _Reader, access: Access, connection: duckdb.DuckDBPyConnection | None
+def _relations(
+    lake: Lake,
+    reader: _Reader,
+    access: Access,
+    connection: duckdb.DuckDBPyConnection | None,
+    wanted: frozenset[str] | None,
 ) -> dict[str, str]:
-    """SQL of the relations that the views stand on; datasets for Arrow are registered in `connection`."""
+    """SQL of `wanted` and of all that they read (of all relations where it is None), in order of making."""
+    chosen = sqlfiles.needed(reader.views, reader.views if wanted is None else wanted)
+    read = None
+    if wanted is not None:
+        read = wanted.union(*map(sqlfiles.references, chosen.values()))
+    return {**_bases(lake, reader, access, connection, read), **chosen}
+
+
+def _bases(
+    lake: Lake,
+    reader: _Reader,
+    access: Access,
+    connection: duckdb.DuckDBPyConnection | None,
+    read: frozenset[str] | None,
+) -> dict[str, str]:
+    """SQL of the relations that the views stand on; datasets for Arrow are registered in `connection`.
+
+    Tables that are not among `read` are left out.
+    """
     made = {
         "pins": relations.pinned(reader.pins),
         "asked_thresholds": relations.thresholds(reader.thresholds),
     }
     for spec in (*TABLES.values(), _LEDGER):
+        if read is not None and spec.name not in read:
+            continue
         table = DeltaFormat(lake.storage, spec)
         version = reader.versions.get(spec.name)
         ranges = relations.ranges_of(spec.name, reader.pins)
@@ -244,23 +279,37 @@ def _extension() -> Path | None:
     return path if path.is_file() else None
 
 
-def _access(lake: Lake, wanted: Access | None) -> Access:
-    if wanted is not None:
-        return wanted
-    return "extension" if lake.storage.is_local and _extension() is not None else "arrow"
-
-
 def _connected(
-    lake: Lake, reader: _Reader, access: Access, views: Mapping[str, str]
+    lake: Lake, reader: _Reader, access: Access | None, wanted: frozenset[str] | None = None
 ) -> duckdb.DuckDBPyConnection:
-    connection = duckdb.connect(":memory:")
+    """A connection with the relations `wanted`, or all."""
+    if access is None:
+        access = "extension" if lake.storage.is_local and _extension() is not None else "arrow"
+    if wanted is not None and (reader.thresholds or lake.settings.thresholds):
+        wanted |= {"active_thresholds", "own_thresholds"}
+    connection = _opened(access)
+    for name, text in _relations(lake, reader, access, connection, wanted).items():
+        with _sql_errors(f"view {name}: "):
+            connection.execute(f"create view {identifier(name)} as {text}")
+    if wanted is None or "own_thresholds" in wanted:
+        _check_rules(connection, reader)
+    return connection
+
+
+def _opened(access: Access) -> duckdb.DuckDBPyConnection:
+    """An empty DuckDB in memory; with the Delta extension where that is the way to the rows.
+
+    DuckDB would hash the extension's 80 MB at each start to check their signature, which takes longer than
+    most queries. The file comes from the same registry, in the same environment, as DuckDB itself, so it is
+    loaded unchecked; from then on nothing else can be.
+    """
+    unchecked = access == "extension"
+    connection = duckdb.connect(":memory:", config={"allow_unsigned_extensions": unchecked})
     with _sql_errors():
         connection.execute("set timezone = 'UTC'")
-        if access == "extension":
+        if unchecked:
             connection.execute(f"load {literal(str(_extension()))}")
-        for name, text in {**_bases(lake, reader, access, connection), **views}.items():
-            with _sql_errors(f"view {name}: "):
-                connection.execute(f"create view {identifier(name)} as {text}")
+            connection.execute("set allow_unsigned_extensions = false")
     return connection
 
 

@@ -51,8 +51,15 @@ def test_a_bad_one_is_named(lake: Lake, text: str, message: str) -> None:
     write(lake, "mine", text)
     write(lake, "other", "from mine")
     with pytest.raises(UsageError, match=message) as caught:
-        views.query(lake, "select 1")
+        views.query(lake, "from mine")
     assert "\n" not in str(caught.value)
+
+
+def test_a_query_that_does_not_read_a_bad_one_has_its_answer(lake: Lake) -> None:
+    write(lake, "mine", "from nowhere")
+    assert len(views.query(lake, "from pairs")) == 3
+    with pytest.raises(UsageError, match="view mine"):
+        views.connect(lake)
 
 
 def test_a_file_that_is_no_text_is_named(lake: Lake) -> None:

@@ -36,6 +36,10 @@ class Events:
     def __init__(self, rows: Sequence[Event]) -> None:
         self.rows = rows
 
+    def until(self, moment: datetime) -> Events:
+        """What was known at `moment`, by the clocks of the drivers that made the events."""
+        return Events([event for event in self.rows if event["at"] <= moment])
+
     def done(self, key: str | None = None) -> list[Event]:
         """Events of finished batches, oldest first; of one key, or of all."""
         found = [e for e in self.rows if e["event"] == "done" and key in (None, e["key"])]

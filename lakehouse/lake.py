@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dask.dataframe as dd
 
@@ -16,6 +18,9 @@ from lakehouse.ledger import Ledger, Pins
 from lakehouse.tables import Range, Table, open_table
 from transforms.embeddings.model import ModelUnavailable, dimension
 from transforms.scores import Scorer, default_scorers
+
+if TYPE_CHECKING:
+    from lakehouse.moments import At, Moment
 
 _TEMPLATE = """\
 # A Pairlake lake. Every key is explained in docs/operations.md; what is not set has its default.
@@ -43,15 +48,23 @@ def model_errors() -> Iterator[None]:
 
 
 class Lake:
-    """The tables, ledger and settings of one lake. Opening is cheap and reads no data."""
+    """The tables, ledger and settings of one lake. Opening is cheap and reads no data.
 
-    def __init__(self, told: settings.Settings) -> None:
+    With a `moment` it is the lake as a release or a time of the past saw it, and takes no writes.
+    """
+
+    def __init__(self, told: settings.Settings, moment: Moment | None = None) -> None:
+        self.moment = moment
+        if moment is not None:
+            why = f"{moment.what} is read-only: to write, open the lake without a release or time"
+            told = dataclasses.replace(told, storage=dataclasses.replace(told.storage, read_only=why))
         self.settings = told
         self.storage = told.storage
         self.ledger = Ledger(told.storage)
 
     def __repr__(self) -> str:
-        return f"Lake({self.storage.root!r})"
+        seen = f", {self.moment.what}" if self.moment else ""
+        return f"Lake({self.storage.root!r}{seen})"
 
     def names(self) -> list[str]:
         """The lake's tables: the fixed ones and one of embeddings per model."""
@@ -82,8 +95,8 @@ class Lake:
         return [fitting[name] for name in self.settings.scorers or fitting]
 
     def pins(self, building: bool = False) -> Pins:
-        """The batches that exist at head."""
-        return self.ledger.pins(building)
+        """The batches that a reader sees: those of head, unless the lake is opened at another moment."""
+        return self.ledger.pins(building) if self.moment is None else dict(self.moment.pins)
 
     def read(
         self,
@@ -107,9 +120,18 @@ class Lake:
         )
 
 
-def open_lake(root: str | None = None) -> Lake:
-    """The lake at `root` (else LAKE_ROOT, else ./lake). Raises NoLakeError where there is none."""
-    return Lake(settings.load(settings.storage_at(root)))
+def open_lake(root: str | None = None, *, release: str | None = None, at: At = ()) -> Lake:
+    """The lake at `root` (else LAKE_ROOT, else ./lake). Raises NoLakeError where there is none.
+
+    With `release`, or with `at` (a time, `TABLE=VERSION`, or several of these), the lake as it was then: it
+    reads what there was and takes no writes. Raises UsageError where there is no such release or moment.
+    """
+    told = settings.load(settings.storage_at(root))
+    if release is None and not at:
+        return Lake(told)
+    from lakehouse.moments import resolve  # here, because moments know releases, which know lakes
+
+    return Lake(told, resolve(Lake(told), release, at))
 
 
 def init(root: str | None, text: str | None = None, model: str = "b32") -> Lake:

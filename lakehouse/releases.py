@@ -57,6 +57,7 @@ def create(lake: Lake, name: str, note: str | None = None) -> Release:
     Raises UsageError where the name is taken or not made of letters, digits, ".", "_" and "-", where the
     lake is empty, or where one of the views cannot be read.
     """
+    lake.storage.check_writable()
     if not NAME.fullmatch(name):
         raise UsageError(f"a release's name has letters, digits, '.', '_' and '-' only: not {name!r}")
     release = _cut(lake, name, note)

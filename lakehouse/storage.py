@@ -20,7 +20,7 @@ import pyarrow.fs as pafs
 from deltalake.exceptions import DeltaError
 from deltalake.fs import DeltaStorageHandler
 
-from lakehouse.errors import StorageError
+from lakehouse.errors import StorageError, UsageError
 
 CHUNK = 8 << 20  # bytes read at a time when a file is hashed
 
@@ -33,6 +33,12 @@ class Storage:
 
     root: str
     options: Mapping[str, str] = field(default_factory=dict)
+    read_only: str | None = None  # why nothing may be written, and what to do
+
+    def check_writable(self) -> None:
+        """Raises UsageError where nothing may be written. Whatever writes asks first."""
+        if self.read_only is not None:
+            raise UsageError(self.read_only)
 
     @property
     def is_local(self) -> bool:
@@ -61,6 +67,7 @@ class Storage:
 
     def write(self, path: str, data: bytes | memoryview) -> None:
         """Writes the whole file; folders are made as needed."""
+        self.check_writable()
         with storage_errors(self.uri(path)):
             if self.is_local:
                 Path(self.uri(path)).parent.mkdir(parents=True, exist_ok=True)

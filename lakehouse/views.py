@@ -25,6 +25,7 @@ from lakehouse import relations, sqlfiles
 from lakehouse.errors import DamagedError, UsageError
 from lakehouse.lake import Lake
 from lakehouse.ledger import Pins
+from lakehouse.moments import resolve
 from lakehouse.schema import FIXED, LEDGER, TableSpec
 from lakehouse.settings import Settings
 from lakehouse.sqlfiles import identifier, literal
@@ -56,6 +57,8 @@ def names(lake: Lake) -> list[str]:
 
 def definitions(lake: Lake) -> dict[str, str]:
     """SQL text of all views: what a release records. Settings that matter are views among them."""
+    if lake.moment is not None and lake.moment.views is not None:
+        return dict(lake.moment.views)
     chosen = [(scorer.role, scorer.name) for scorer in lake.scorers()]
     given = {
         "scorers": relations.scorers(chosen),
@@ -111,9 +114,9 @@ def query(
 
 
 def script(lake: Lake, release: str | None = None) -> str:
-    """The same views as a script for the DuckDB shell, at the pins of head or of a release."""
+    """The same views as a script for the DuckDB shell: what a reader of `lake`, or of a release, sees."""
     reader = _reader(lake, None, {}, release, {})
-    what = f"release {release} of the lake" if release else "the lake"
+    what = f"release {release} of the lake" if release else lake.moment.what if lake.moment else "the lake"
     lines = [f"-- {what} at {lake.storage.root}, batches {_pin_text(reader.pins)}"]
     if not lake.storage.is_local:
         lines.append("-- first let DuckDB reach the store: create secret (type s3, key_id …, secret …)")
@@ -155,17 +158,17 @@ def _reader(
     release: str | None,
     thresholds: Mapping[str, float],
 ) -> _Reader:
+    moment = lake.moment
+    if release is not None:
+        if versions or pins is not None or moment is not None:
+            raise UsageError("a release reads what it pinned: leave out --at")
+        moment = resolve(lake, release)
+    versions = {**(moment.versions if moment else {}), **versions}
     for name, version in versions.items():
         _check_version(lake, name, version)
-    asked = _numbers(thresholds, "--set")
-    if release is None:
-        return _Reader(lake.pins() if pins is None else pins, versions, definitions(lake), asked)
-    from lakehouse.releases import get  # here, because releases record views
-
-    if versions or pins is not None:
-        raise UsageError("a release reads what it pinned: leave out --at")
-    found = get(lake, release)
-    return _Reader(found.pins, {}, found.views, asked)
+    seen = moment.pins if moment else lake.pins()
+    texts = moment.views if moment and moment.views is not None else definitions(lake)
+    return _Reader(seen if pins is None else pins, versions, texts, _numbers(thresholds, "--set"))
 
 
 def _check_version(lake: Lake, name: str, version: int) -> None:

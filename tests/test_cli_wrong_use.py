@@ -41,7 +41,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["sql", "select 1", "--at", "candidates=99"], "table candidates has no version 99: `lake history "),
         (["sql", "select 1", "--at", "candidates=-1"], "table candidates has no version -1: `lake history "),
         (["sql", "select 1", "--at", "nosuch=1"], "no table 'nosuch' that SQL can read at a version; there"),
-        (["sql", "select 1", "--at", "candidates"], "--at candidates: expected NAME=VALUE, where VALUE is a"),
+        (
+            ["sql", "select 1", "--at", "candidates"],
+            "--at candidates: expected TABLE=VERSION, where VERSION is",
+        ),
+        (["sql", "select 1", "--at", "2001-01-01"], "the lake had no rows at 2001-01-01T00:00:00Z: "),
+        (["sql", "select 1", "--at", "2999-01-01"], "--at 2999-01-01T00:00:00Z lies ahead: leave it out"),
         (
             ["sql", "select 1", "--set", "similarity_en=high"],
             "--set similarity_en=high: expected NAME=VALUE,",

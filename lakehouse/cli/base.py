@@ -64,6 +64,17 @@ skip_unreadable = click.option(
 )
 
 
+def moment_options(command: Any) -> Any:
+    """--release and --at, as every command has them that reads; both go to `open_lake`."""
+    command = click.option(
+        "--at",
+        multiple=True,
+        metavar="TIME|TABLE=VERSION",
+        help="The lake as it stood then (2026-11-22T10:00Z), or a table at a native version.",
+    )(command)
+    return click.option("--release", metavar="NAME", help="Read the lake as this release saw it.")(command)
+
+
 def cluster_options(command: Any) -> Any:
     """--workers, --scheduler and --gpus, as every command that computes has them."""
     command = click.option("--workers", type=click.IntRange(1), help="Local worker processes.")(command)

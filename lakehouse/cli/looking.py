@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
-from lakehouse.cli.base import FORMATS, as_json, main
+from lakehouse.cli.base import FORMATS, as_json, main, moment_options
 from lakehouse.errors import UsageError
 
 
@@ -52,23 +51,21 @@ def show_(root: str | None, sample_id: int) -> None:
     show.sample(open_lake(root), sample_id)
 
 
-def _pairs(kind: type, given: Sequence[str], option: str) -> dict[str, Any]:
+def _numbers(given: Sequence[str], option: str) -> dict[str, float]:
     """NAME=VALUE arguments as a dict."""
     found = {}
     for text in given:
         name, _, value = text.partition("=")
         try:
-            found[name] = kind(value)
+            found[name] = float(value)
         except ValueError as error:
-            what = "a whole number" if kind is int else "a number"
-            raise UsageError(f"{option} {text}: expected NAME=VALUE, where VALUE is {what}") from error
+            raise UsageError(f"{option} {text}: expected NAME=VALUE, where VALUE is a number") from error
     return found
 
 
 @main.command()
 @click.argument("query")
-@click.option("--release", metavar="NAME", help="Read the lake as this release saw it.")
-@click.option("--at", multiple=True, metavar="TABLE=VERSION", help="Read a table at a native version.")
+@moment_options
 @click.option("--set", "thresholds", multiple=True, metavar="NAME=VALUE", help="Try another threshold.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False), help="Write to a file; parquet needs one.")
@@ -82,41 +79,44 @@ def sql(
     form: str,
     output: str | None,
 ) -> None:
-    """SQL over the views, at head, at a release or at native versions."""
+    """SQL over the views, at head, at a release, at a time or at native versions."""
     from lakehouse import open_lake, show, views
 
-    lake = open_lake(root)
-    rows = views.query(
-        lake,
-        query,
-        versions=_pairs(int, at, "--at"),
-        release=release,
-        thresholds=_pairs(float, thresholds, "--set"),
-    )
+    lake = open_lake(root, release=release, at=at)
+    rows = views.query(lake, query, thresholds=_numbers(thresholds, "--set"))
     show.rows(rows, form, Path(output) if output else None)
 
 
 @main.command()
 @click.option("--sql", "as_sql", is_flag=True, help="As a script for the DuckDB shell.")
-@click.option("--release", metavar="NAME", help="As this release saw them.")
+@moment_options
 @click.pass_obj
-def views(root: str | None, as_sql: bool, release: str | None) -> None:
+def views(root: str | None, as_sql: bool, release: str | None, at: Sequence[str]) -> None:
     """The lake's views: their names, or a script that makes them in the DuckDB shell."""
     from lakehouse import open_lake, views
 
-    lake = open_lake(root)
-    click.echo(views.script(lake, release) if as_sql else "\n".join(views.names(lake)))
+    lake = open_lake(root, release=release, at=at)
+    click.echo(views.script(lake) if as_sql else "\n".join(views.names(lake)))
 
 
 @main.command()
 @click.argument("text")
 @click.option("-k", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many.")
 @click.option("--model", metavar="M", help="Whose embeddings; default: the lake's first model.")
+@moment_options
 @click.option("--format", "form", type=click.Choice(FORMATS[:3]), default="table", show_default=True)
 @click.pass_obj
-def search(root: str | None, text: str, k: int, model: str | None, form: str) -> None:
+def search(
+    root: str | None,
+    text: str,
+    k: int,
+    model: str | None,
+    release: str | None,
+    at: Sequence[str],
+    form: str,
+) -> None:
     """The pictures nearest to a text."""
     from lakehouse import open_lake, show
     from lakehouse.search import by_text
 
-    show.rows(by_text(open_lake(root), text, k, model), form)
+    show.rows(by_text(open_lake(root, release=release, at=at), text, k, model), form)

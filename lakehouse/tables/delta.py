@@ -147,6 +147,7 @@ class DeltaFormat:
 
     def commit(self, files: Sequence[DataFile], lineage: Mapping[str, Any]) -> int:
         """One append of all `files`, with `lineage` in the commit."""
+        self.storage.check_writable()
         table = self._open() or self._create()
         now = int(time.time() * 1000)
         adds: list[AddAction | RemoveAction] = []
@@ -224,6 +225,7 @@ class DeltaFormat:
 
     def delete(self, predicate: str) -> int:
         """Copy-on-write delete."""
+        self.storage.check_writable()
         table = self._open()
         if table is None:
             return 0
@@ -232,6 +234,7 @@ class DeltaFormat:
 
     def compact(self) -> int:
         """Bin-packs small files; rows and fingerprints stay the same."""
+        self.storage.check_writable()
         table = self._open() or self._create()
         with storage_errors(self.uri):
             table.optimize.compact()

@@ -41,6 +41,7 @@ class LanceWriter:
         """One data file, or several where `rows` is very large."""
         if len(rows) == 0:
             return []
+        self.storage.check_writable()
         uri = self.storage.uri(self.spec.name)
         with storage_errors(uri):
             fragments = write_fragments(
@@ -102,6 +103,7 @@ class LanceFormat:
         Files that are in the table already are left out. Raises StorageError where one is in it twice:
         Lance appends again, silently, when the reply to a successful append was lost on the way.
         """
+        self.storage.check_writable()
         options = dict(self.storage.options)
         dataset = self._open()
         if dataset is None:  # one without rows is false
@@ -195,6 +197,7 @@ class LanceFormat:
 
     def delete(self, predicate: str) -> int:
         """Marks rows as deleted; `compact` takes their bytes out."""
+        self.storage.check_writable()
         dataset = self._open()
         if dataset is None:
             return 0
@@ -205,6 +208,7 @@ class LanceFormat:
 
     def compact(self) -> int:
         """Merges small fragments and takes deleted rows out of the newest version."""
+        self.storage.check_writable()
         dataset = self._open()
         if dataset is None:
             return 0

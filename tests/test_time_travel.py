@@ -114,9 +114,7 @@ WRITES: dict[str, Callable[[Lake], object]] = {
     "delete": lambda lake: lake.table("candidates").delete("batch = 1"),
     "delete in Lance": lambda lake: lake.table("images").delete("batch = 1"),
     "rebuild": lambda lake: lake.ledger.rebuild(["candidates"]),
-    "sources": lambda lake: sources.add(
-        lake, "urls", [str(Path(__file__).parent / "data/urls/laion-400m.csv")]
-    ),
+    "sources": lambda lake: sources.add(lake, "warc", [str(WARC)]),
     "a file": lambda lake: lake.storage.write("lake.toml", b""),
 }
 

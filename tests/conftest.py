@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,15 @@ from distributed import Client
 from lakehouse import cluster, settings
 from lakehouse import lake as lakes
 from lakehouse.lake import Lake
+
+
+MOST_PROCESSES = 4  # each has a cluster and a demo lake of its own, about 3 GB
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """The whole suite runs in a process per core; chosen files in this one, which a debugger can enter."""
+    chosen = any(Path(arg.partition("::")[0]).suffix == ".py" for arg in config.args)
+    return 0 if chosen else min(os.cpu_count() or 1, MOST_PROCESSES)
 
 
 @pytest.fixture(scope="session")

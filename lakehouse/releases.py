@@ -34,6 +34,7 @@ __all__ = ["Finding", "Release", "create", "get", "list_releases", "verify"]
 
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 TABLE = "releases"
+HEAD = "head"  # names the lake as it is, wherever two versions are named
 TRIES = 20  # of a commit that loses the race to another creator
 
 
@@ -58,8 +59,10 @@ def create(lake: Lake, name: str, note: str | None = None) -> Release:
     lake is empty, or where one of the views cannot be read.
     """
     lake.storage.check_writable()
-    if not NAME.fullmatch(name):
-        raise UsageError(f"a release's name has letters, digits, '.', '_' and '-' only: not {name!r}")
+    if not NAME.fullmatch(name) or name == HEAD:
+        raise UsageError(
+            f"a release's name has letters, digits, '.', '_' and '-' only, and is not {HEAD}: not {name!r}"
+        )
     release = _cut(lake, name, note)
     for _ in range(TRIES):
         table = _open(lake) or _make(lake)

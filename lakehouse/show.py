@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lakehouse import views
+from lakehouse.diff import Diff
 from lakehouse.errors import StorageError, UsageError
 from lakehouse.lake import Lake
 from lakehouse.releases import Release
@@ -227,8 +229,14 @@ def releases(found: Sequence[Release], as_json: bool) -> None:
         _draw(pa.Table.from_pylist(lines))
 
 
-def release(found: Release) -> None:
-    """One release: what it pins."""
+def release(found: Release, as_json: bool) -> None:
+    """One release: what it pins; as JSON all that it records."""
+    if as_json:
+        sums = {
+            key: {"whole": f.whole_hex, "content": f.content_hex} for key, f in found.fingerprints.items()
+        }
+        click.echo(json.dumps({**vars(found), "fingerprints": sums}, default=str, indent=2))
+        return
     lines = [
         {
             "table": key,
@@ -242,3 +250,20 @@ def release(found: Release) -> None:
         pa.Table.from_pylist(lines),
         f"{found.name}, made {found.at:%Y-%m-%d %H:%M} UTC by Pairlake {found.package}",
     )
+
+
+def diff(found: Diff, names: Sequence[str], as_json: bool) -> None:
+    """Rows that differ between two versions, by reason."""
+    lines = [dataclasses.asdict(count) for count in found.counts]
+    before, after = names
+    if as_json:
+        rows = {
+            "before": {"name": before, "rows": found.before},
+            "after": {"name": after, "rows": found.after},
+        }
+        click.echo(json.dumps({"view": found.view, **rows, "differences": lines}, indent=2))
+        return
+    title = f"{found.view}: {found.before:,} rows in {before}, {found.after:,} in {after}"
+    click.echo(title if lines else f"{title}: no difference")
+    if lines:
+        _draw(pa.Table.from_pylist(lines))

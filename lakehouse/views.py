@@ -108,9 +108,21 @@ def query(
     Raises UsageError, of one line, for what DuckDB refuses.
     """
     reader = _reader(lake, pins, versions or {}, release, thresholds or {})
-    with _connected(lake, reader, None, _wanted(reader, sql)) as connection, _sql_errors():
+    with _connected(lake, reader, None, _wanted(reader, sql)) as connection, sql_errors():
         rows = connection.sql(sql)
         return pa.table({}) if rows is None else rows.to_arrow_table()
+
+
+def beside(lakes: Mapping[str, Lake], wanted: frozenset[str]) -> duckdb.DuckDBPyConnection:
+    """A DuckDB with a schema for each of `lakes`, in it the relations `wanted` as that lake has them."""
+    access: Access = "extension" if all(_access(lake) == "extension" for lake in lakes.values()) else "arrow"
+    connection = _opened(access)
+    for side, lake in lakes.items():
+        connection.execute(f"create schema {identifier(side)}; set search_path = {literal(side)}")
+        reader = _reader(lake, None, {}, None, {})
+        _create(connection, _relations(lake, reader, access, connection, wanted, f"{side}_"))
+    connection.execute("set search_path = 'main'")
+    return connection
 
 
 def script(lake: Lake, release: str | None = None) -> str:
@@ -128,7 +140,7 @@ def script(lake: Lake, release: str | None = None) -> str:
 
 def audits(lake: Lake, release: str | None = None) -> dict[str, pa.Table]:
     """What each audit finds, by its name; all are empty where the lake is sound."""
-    with connect(lake, release=release) as connection, _sql_errors():
+    with connect(lake, release=release) as connection, sql_errors():
         return {
             name: connection.sql(f"select * from {identifier(name)}").to_arrow_table()
             for name in sqlfiles.audits()
@@ -215,13 +227,14 @@ def _relations(
     access: Access,
     connection: duckdb.DuckDBPyConnection | None,
     wanted: frozenset[str] | None,
+    side: str = "",
 ) -> dict[str, str]:
     """SQL of `wanted` and of all that they read (of all relations where it is None), in order of making."""
     chosen = sqlfiles.needed(reader.views, reader.views if wanted is None else wanted)
     read = None
     if wanted is not None:
         read = wanted.union(*map(sqlfiles.references, chosen.values()))
-    return {**_bases(lake, reader, access, connection, read), **chosen}
+    return {**_bases(lake, reader, access, connection, read, side), **chosen}
 
 
 def _bases(
@@ -230,6 +243,7 @@ def _bases(
     access: Access,
     connection: duckdb.DuckDBPyConnection | None,
     read: frozenset[str] | None,
+    side: str,
 ) -> dict[str, str]:
     """SQL of the relations that the views stand on; datasets for Arrow are registered in `connection`.
 
@@ -258,8 +272,8 @@ def _bases(
             source = f"delta_scan({literal(table.uri)}{at})"
         else:
             assert connection is not None
-            source = identifier(f"_{spec.name}")
-            connection.register(f"_{spec.name}", table.dataset(version))
+            source = identifier(f"_{side}{spec.name}")
+            connection.register(f"_{side}{spec.name}", table.dataset(version))
         everything = version is not None or spec is _LEDGER
         made[spec.name] = relations.table(spec, source, None if everything else ranges)
     return made
@@ -286,17 +300,24 @@ def _connected(
     lake: Lake, reader: _Reader, access: Access | None, wanted: frozenset[str] | None = None
 ) -> duckdb.DuckDBPyConnection:
     """A connection with the relations `wanted`, or all."""
-    if access is None:
-        access = "extension" if lake.storage.is_local and _extension() is not None else "arrow"
     if wanted is not None and (reader.thresholds or lake.settings.thresholds):
         wanted |= {"active_thresholds", "own_thresholds"}
+    access = access or _access(lake)
     connection = _opened(access)
-    for name, text in _relations(lake, reader, access, connection, wanted).items():
-        with _sql_errors(f"view {name}: "):
-            connection.execute(f"create view {identifier(name)} as {text}")
+    _create(connection, _relations(lake, reader, access, connection, wanted))
     if wanted is None or "own_thresholds" in wanted:
         _check_rules(connection, reader)
     return connection
+
+
+def _access(lake: Lake) -> Access:
+    return "extension" if lake.storage.is_local and _extension() is not None else "arrow"
+
+
+def _create(connection: duckdb.DuckDBPyConnection, made: Mapping[str, str]) -> None:
+    for name, text in made.items():
+        with sql_errors(f"view {name}: "):
+            connection.execute(f"create view {identifier(name)} as {text}")
 
 
 def _opened(access: Access) -> duckdb.DuckDBPyConnection:
@@ -308,7 +329,7 @@ def _opened(access: Access) -> duckdb.DuckDBPyConnection:
     """
     unchecked = access == "extension"
     connection = duckdb.connect(":memory:", config={"allow_unsigned_extensions": unchecked})
-    with _sql_errors():
+    with sql_errors():
         connection.execute("set timezone = 'UTC'")
         if unchecked:
             connection.execute(f"load {literal(str(_extension()))}")
@@ -317,7 +338,7 @@ def _opened(access: Access) -> duckdb.DuckDBPyConnection:
 
 
 @contextmanager
-def _sql_errors(where: str = "") -> Iterator[None]:
+def sql_errors(where: str = "") -> Iterator[None]:
     """Turns what DuckDB says over several lines into a UsageError of one."""
     try:
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -42,12 +43,46 @@ def list_(root: str | None, as_json: bool) -> None:
 
 @release.command("show")
 @click.argument("name")
+@as_json
 @click.pass_obj
-def show_release(root: str | None, name: str) -> None:
-    """One release: pins, counts, fingerprints, thresholds."""
+def show_release(root: str | None, name: str, as_json: bool) -> None:
+    """One release: pins, counts, fingerprints; with --json its views and thresholds too."""
     from lakehouse import open_lake, releases, show
 
-    show.release(releases.get(open_lake(root), name))
+    show.release(releases.get(open_lake(root), name), as_json)
+
+
+@release.command()
+@click.argument("before")
+@click.argument("after")
+@click.option("--view", default="pairs", show_default=True, metavar="V", help="The view whose rows differ.")
+@click.option(
+    "--to", type=click.Path(dir_okay=False), metavar="FILE", help="Write the rows here, as parquet."
+)
+@click.option(
+    "--publishable", is_flag=True, help="With --to: only keys of rows that are no more; no reasons."
+)
+@as_json
+@click.pass_obj
+def diff(
+    root: str | None,
+    before: str,
+    after: str,
+    view: str,
+    to: str | None,
+    publishable: bool,
+    as_json: bool,
+) -> None:
+    """What changed between two releases, or a release and `head`: rows by reason."""
+    from lakehouse import open_lake, show
+    from lakehouse.diff import diff
+    from lakehouse.releases import HEAD
+
+    if publishable and to is None:
+        raise click.UsageError("--publishable writes a file: name it with --to FILE")
+    first, second = (open_lake(root, release=None if name == HEAD else name) for name in (before, after))
+    found = diff(first, second, view, Path(to) if to else None, publishable)
+    show.diff(found, (before, after), as_json)
 
 
 @release.command()

@@ -14,7 +14,6 @@ from lakehouse import cluster, settings
 from lakehouse import lake as lakes
 from lakehouse.lake import Lake
 
-
 MOST_PROCESSES = 4  # each has a cluster and a demo lake of its own, about 3 GB
 
 

@@ -107,7 +107,6 @@ def run_batch(
     faults.point(f"{name}:written")
     results = {}
     for key in claim.keys:
-        lake.ledger.renew(claim)  # raises where the claim was lost
         results[key] = _commit(lake, claim, key, [p for p in parts if p.key == key])
         faults.point(f"{key}:committed")
     lake.ledger.finish(claim, results, time.monotonic() - started, json.dumps({"tasks": len(tasks)}))
@@ -177,13 +176,14 @@ def _commit(lake: Lake, claim: Claim, key: str, parts: Sequence[Part]) -> Result
         total += part.fingerprint
     files = sorted((f for part in parts for f in part.files), key=lambda f: f.path)
     lineage = {"key": key, "batch": claim.batch, "claim": claim.token, "works": list(claim.works)}
-    version = lake.table(key).commit(files, lineage)
+    # Raises where the claim was lost; from there to the commit, the fence of who takes it over guards
+    version = lake.table(key).commit(files, lineage, lambda: lake.ledger.renew(claim))
     rows = sum(part.rows for part in parts)
     return Result(rows, sum(f.bytes for f in files), counts, files, total, version)
 
 
 def recover(lake: Lake, claim: Claim) -> None:
-    """Deletes what an earlier try of the batch left in the tables.
+    """Deletes what an earlier try of the batch left in the tables, and keeps that try from adding more.
 
     Raises `ConflictError`, and deletes nothing, unless the claim still holds: the rows of a batch that
     is done, or that another driver has taken over, are not this driver's to delete.
@@ -192,6 +192,7 @@ def recover(lake: Lake, claim: Claim) -> None:
     for key in claim.keys:
         part = key.partition("/")[2]
         table = lake.table(key)
+        table.fence(key)
         where = f"batch = {claim.batch}"
         if part:
             quoted = part.replace("'", "''")

@@ -109,7 +109,7 @@ class Ledger:
 
     def create(self) -> None:
         """Makes the empty ledger of a new lake."""
-        with storage_errors(self.uri):
+        with storage_errors(self.uri), self.storage.settled("ledger"):
             self._table = DeltaTable.create(
                 self.uri,
                 LEDGER,
@@ -174,8 +174,9 @@ class Ledger:
         if len(self._table.file_uris()) <= COMPACT_AT:
             return
         try:
-            self._table.optimize.compact()
-        except (DeltaError, OSError):
+            with self.storage.settled("ledger"):
+                self._table.optimize.compact()
+        except (DeltaError, OSError, StorageError):
             # Another driver did it, or the disk is full. The events are committed, so whoever made
             # them must not be told otherwise; the next one tries again.
             self._open()

@@ -134,7 +134,7 @@ def _open(lake: Lake) -> DeltaTable | None:
 
 def _make(lake: Lake) -> DeltaTable:
     uri = lake.storage.uri(TABLE)
-    with storage_errors(uri):
+    with storage_errors(uri), lake.storage.settled(TABLE):
         return DeltaTable.create(
             uri,
             RELEASES,

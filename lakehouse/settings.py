@@ -38,6 +38,7 @@ SECTIONS = (
     "lake",
     "cluster",
     "batches",
+    "writes",
     "candidates",
     "downloads",
     "network",
@@ -73,6 +74,13 @@ class Batches:
     units: int = 4  # crawl files per batch of candidates
     list_rows: int = 100_000  # rows of a URL list per unit; part of the unit's name, so keep it
     rows: int = 2_048  # rows per task where pictures or vectors are handled
+
+
+@dataclass(frozen=True)
+class Writes:
+    """How rows reach the disk."""
+
+    fsync: bool = True  # wait for the disk at each file and commit
 
 
 @dataclass(frozen=True)
@@ -157,8 +165,9 @@ def parse(storage: Storage, told: Mapping[str, Any]) -> Settings:
     schema = _section(_Lake, "lake", told).schema
     if schema != SCHEMA_VERSION:
         raise UsageError(f"the lake has schema {schema}, this Pairlake reads schema {SCHEMA_VERSION}")
+    fsync = _section(Writes, "writes", told, environment=True).fsync
     return Settings(
-        storage=storage,
+        storage=dataclasses.replace(storage, fsync=fsync),
         cluster=_section(Cluster, "cluster", told, environment=True),
         batches=_section(Batches, "batches", told, environment=True),
         candidates=_candidates(told),

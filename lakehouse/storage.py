@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -24,6 +25,10 @@ from lakehouse.errors import StorageError, UsageError
 
 CHUNK = 8 << 20  # bytes read at a time when a file is hashed
 
+LOGS = ("_delta_log", "_versions")  # folders whose files say which data files a table has
+REWRITTEN = ("_last_checkpoint", "latest_version_hint.json")  # files of those that change under their name
+
+_SETTLED: set[str] = set()  # folders that, as this process knows, the disk has under their names
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -33,6 +38,7 @@ class Storage:
 
     root: str
     options: Mapping[str, str] = field(default_factory=dict)
+    fsync: bool = True  # wait until the disk has what was written; in folders only
     read_only: str | None = None  # why nothing may be written, and what to do
 
     def check_writable(self) -> None:
@@ -74,6 +80,47 @@ class Storage:
             # The buffer holds all: delta-rs takes bytes, but pyarrow hands on large pieces as buffers.
             with self.filesystem().open_output_stream(path, buffer_size=len(data) + 1) as stream:
                 stream.write(data)
+        self.sync([path])
+
+    def sync(self, paths: Iterable[str]) -> None:
+        """Waits until the disk has these files and then the folders, up to the root, that name them.
+
+        The engines do not: after a power cut a file that was not waited for can be empty. An object store
+        answers when it has a file, so there is nothing to wait for.
+        """
+        if not (self.is_local and self.fsync):
+            return
+        files = list(paths)
+        folders = dict.fromkeys(PurePosixPath(path).parent for path in files)
+        for path in [*files, *folders]:
+            self._sync(str(path))
+        for folder in folders:
+            for child, parent in zip([folder, *folder.parents], folder.parents, strict=False):
+                if self.uri(str(child)) not in _SETTLED:
+                    self._sync(str(parent))
+                    _SETTLED.add(self.uri(str(child)))
+
+    def _sync(self, path: str) -> None:
+        with storage_errors(self.uri(path)):
+            _fsync(self.uri(path))
+
+    @contextmanager
+    def settled(self, *folders: str) -> Iterator[None]:
+        """When the block ends, the disk has what it made in `folders`: data first, then the log's entries."""
+        if not (self.is_local and self.fsync):
+            yield
+            return
+        before = self._names(folders)
+        yield
+        made = sorted(path for path in self._names(folders) if path not in before or path.endswith(REWRITTEN))
+        logged = [path for path in made if not set(LOGS).isdisjoint(path.split("/"))]
+        self.sync(path for path in made if path not in logged)
+        self.sync(logged)
+
+    def _names(self, folders: Iterable[str]) -> set[str]:
+        """The files in and below `folders`, which need not exist."""
+        found = [entry for folder in folders for entry in os.walk(self.uri(folder))]
+        return {os.path.relpath(f"{top}/{name}", self.root) for top, _, files in found for name in files}
 
     def sha256(self, path: str) -> str:
         """The hex digest of the file's bytes, read in pieces."""
@@ -82,6 +129,20 @@ class Storage:
             while chunk := stream.read(CHUNK):
                 digest.update(chunk)
         return digest.hexdigest()
+
+
+def _fsync(path: str) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return  # a temporary file of another writer, gone again
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot do it for folders
+            raise
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 from doc_pages import ROOT, Block, blocks, section, table
 
 from lakehouse.lake import Lake
-from lakehouse.settings import SECTIONS, USER_AGENT, Batches, Cluster, Crawls, parse
+from lakehouse.settings import SECTIONS, USER_AGENT, Batches, Cluster, Crawls, Writes, parse
 from lakehouse.storage import Storage
 from transforms.candidates.rules import CandidateRules
 from transforms.downloads.rules import DownloadRules, Network
@@ -21,6 +21,7 @@ OPERATIONS = ROOT / "docs" / "operations.md"
 WITH_KEYS = {
     "cluster": Cluster(),
     "batches": Batches(),
+    "writes": Writes(),
     "candidates": CandidateRules(),
     "downloads": DownloadRules(),
     "network": Network(USER_AGENT),

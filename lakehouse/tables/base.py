@@ -7,7 +7,7 @@ workers write data files that nobody can see, and the driver makes one native co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -62,8 +62,21 @@ class Table(Protocol):
     def writer(self, part: str | None = None) -> Writer:
         """What workers write with; `part` is the partition's value in a partitioned table."""
 
-    def commit(self, files: Sequence[DataFile], lineage: Mapping[str, Any]) -> int:
-        """Makes `files` part of the table in one native commit and returns its version."""
+    def commit(
+        self,
+        files: Sequence[DataFile],
+        lineage: Mapping[str, Any],
+        confirm: Callable[[], None] = lambda: None,
+    ) -> int:
+        """Makes `files` part of the table in one native commit and returns its version.
+
+        `confirm` is called between looking at the table and committing, and raises where the commit may not
+        be made any more. If a `fence` for the same key (`lineage["key"]`) comes after that look, the commit
+        is refused by the engine, however long this process was stopped in between.
+        """
+
+    def fence(self, key: str) -> None:
+        """Makes a version without changes, so that commits for `key` that are under way elsewhere fail."""
 
     def read(
         self,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from lakehouse.errors import StorageError, UsageError
@@ -30,6 +30,8 @@ ROW_GROUP = 16_384
 # Statistics of these columns only: minima and maxima of URLs or texts would repeat removed rows in
 # the Delta log.
 STATISTICS = ("batch", "unit")
+LINEAGE = "pairlake"  # the commit metadata, and in Lance the transaction property, that carries lineage
+LOG = "_delta_log"  # the folder of a table's commits
 KEPT = "interval 3650 days"  # native versions stay readable: nothing takes them away yet
 
 
@@ -81,7 +83,8 @@ def append(
     storage.write(f"{name}/{file}", data)
     stats = json.dumps({"numRecords": len(rows)})
     add = AddAction(file, data.size, {}, int(time.time() * 1000), True, stats)
-    table.create_write_transaction([add], "append", table.schema(), [], commit_properties=properties)
+    with storage.settled(f"{name}/{LOG}"):
+        table.create_write_transaction([add], "append", table.schema(), [], commit_properties=properties)
     table.update_incremental()
 
 
@@ -131,7 +134,7 @@ class DeltaFormat:
 
     def _create(self) -> DeltaTable:
         by = self.spec.partition_by
-        with storage_errors(self.uri):
+        with storage_errors(self.uri), self.storage.settled(self.spec.name):
             return DeltaTable.create(
                 self.uri,
                 _plain(self.spec.schema),
@@ -145,8 +148,17 @@ class DeltaFormat:
         """What workers write with."""
         return DeltaWriter(self.storage, self.spec, part)
 
-    def commit(self, files: Sequence[DataFile], lineage: Mapping[str, Any]) -> int:
-        """One append of all `files`, with `lineage` in the commit."""
+    def commit(
+        self,
+        files: Sequence[DataFile],
+        lineage: Mapping[str, Any],
+        confirm: Callable[[], None] = lambda: None,
+    ) -> int:
+        """One append of all `files`, with `lineage` in the commit.
+
+        The transaction id of the key refuses it where anything else was committed for the key since the look
+        at the table: a fence, or this very commit, when the store's reply to it was lost on the way.
+        """
         self.storage.check_writable()
         table = self._open() or self._create()
         now = int(time.time() * 1000)
@@ -155,14 +167,35 @@ class DeltaFormat:
             native = json.loads(file.native)
             values = {self.spec.partition_by: native["part"]} if self.spec.partition_by else {}
             adds.append(AddAction(native["path"], file.bytes, values, now, True, native["stats"]))
-        with storage_errors(self.uri):
+        confirm()
+        metadata = {LINEAGE: json.dumps(dict(lineage))}
+        try:
+            return self._commit(table, adds, str(lineage.get("key", self.spec.name)), metadata)
+        except StorageError as error:
+            if not isinstance(error.__cause__, CommitFailedError):
+                raise
+            confirm()  # says who came in between
+            table = self._open() or table
+            if {action.path for action in adds} - set(pa.table(table.get_add_actions())["path"].to_pylist()):
+                raise
+            return int(table.version())  # nobody did: the store made this commit, and its reply was lost
+
+    def fence(self, key: str) -> None:
+        """An empty commit under the key's transaction id: delta-rs refuses those from older handles."""
+        self.storage.check_writable()
+        self._commit(self._open() or self._create(), [], key, {})
+
+    def _commit(
+        self, table: DeltaTable, actions: list[AddAction | RemoveAction], key: str, metadata: dict[str, str]
+    ) -> int:
+        """An append from the handle `table` as it stands, under the transaction id `key`."""
+        by = self.spec.partition_by
+        properties = CommitProperties(custom_metadata=metadata, app_transactions=[Transaction(key, 0)])
+        with storage_errors(self.uri), self.storage.settled(f"{self.spec.name}/{LOG}"):
             table.create_write_transaction(
-                adds,
-                "append",
-                table.schema(),
-                [self.spec.partition_by] if self.spec.partition_by else [],
-                commit_properties=CommitProperties(custom_metadata={"pairlake": json.dumps(dict(lineage))}),
+                actions, "append", table.schema(), [by] if by else [], commit_properties=properties
             )
+        with storage_errors(self.uri):
             table.update_incremental()
         return int(table.version())
 
@@ -229,14 +262,14 @@ class DeltaFormat:
         table = self._open()
         if table is None:
             return 0
-        with storage_errors(self.uri):
+        with storage_errors(self.uri), self.storage.settled(self.spec.name):
             return int(table.delete(predicate)["num_deleted_rows"] or 0)
 
     def compact(self) -> int:
         """Bin-packs small files; rows and fingerprints stay the same."""
         self.storage.check_writable()
         table = self._open() or self._create()
-        with storage_errors(self.uri):
+        with storage_errors(self.uri), self.storage.settled(self.spec.name):
             table.optimize.compact()
             return int(table.version())
 
@@ -255,7 +288,7 @@ class DeltaFormat:
                 int(entry["version"]),
                 str(entry["timestamp"]),
                 str(entry["operation"]),
-                json.loads(entry.get("pairlake", "{}")),
+                json.loads(entry.get(LINEAGE, "{}")),
             )
             for entry in table.history()
         ]

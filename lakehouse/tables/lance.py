@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,16 +18,17 @@ from lakehouse.errors import StorageError, UsageError
 from lakehouse.schema import TableSpec
 from lakehouse.storage import Storage, explain, storage_errors
 from lakehouse.tables.base import DataFile, Range, Version, grouped, predicate
+from lakehouse.tables.delta import LINEAGE
 from transforms import columns as frames
 
 os.environ.setdefault("LANCE_LOG", "error")  # else a warning on stderr for every new dataset
 
 import lance
+from lance.commit import CommitConflictError
 from lance.fragment import FragmentMetadata, write_fragments
 
 # Lance's file format; part of what a lake on disk is.
 STORAGE_VERSION: Literal["2.2"] = "2.2"
-LINEAGE = "pairlake"  # the transaction property, and in Delta the commit metadata, that carries lineage
 FRAGMENT = "_fragment"  # a column that `read` can add: the number of the fragment that holds the row
 
 
@@ -56,6 +58,7 @@ class LanceWriter:
     def _data_file(self, fragment: FragmentMetadata) -> DataFile:
         (file,) = fragment.files
         path = f"{self.spec.name}/data/{file.path}"
+        self.storage.sync([path])
         digest = self.storage.sha256(path)
         size = file.file_size_bytes
         assert size is not None  # Lance knows it of every file that it has just written
@@ -97,7 +100,12 @@ class LanceFormat:
         """What workers write with."""
         return LanceWriter(self.storage, self.spec)
 
-    def commit(self, files: Sequence[DataFile], lineage: Mapping[str, Any]) -> int:
+    def commit(
+        self,
+        files: Sequence[DataFile],
+        lineage: Mapping[str, Any],
+        confirm: Callable[[], None] = lambda: None,
+    ) -> int:
         """One append of all `files`, with `lineage` in the commit's message.
 
         Files that are in the table already are left out. Raises StorageError where one is in it twice:
@@ -110,24 +118,47 @@ class LanceFormat:
             dataset = self._create()
         have = self._data_files(dataset)
         fragments = [FragmentMetadata.from_json(f.native) for f in files if not have[f.path]]
-        with storage_errors(self.uri):
-            committed = lance.LanceDataset.commit(
-                self.uri,
-                lance.Transaction(
-                    read_version=dataset.version,
-                    operation=lance.LanceOperation.Append(fragments),
-                    transaction_properties={LINEAGE: json.dumps(dict(lineage))},
-                ),
-                storage_options=options,
-            )
+        append = lance.Transaction(
+            read_version=dataset.version,
+            operation=lance.LanceOperation.Append(fragments),
+            transaction_properties={LINEAGE: json.dumps(dict(lineage))},
+        )
+        confirm()
+        try:
+            with storage_errors(self.uri), self._settled():
+                committed = lance.LanceDataset.commit(self.uri, append, storage_options=options)
+        except StorageError as error:
+            if isinstance(error.__cause__, CommitConflictError):
+                confirm()  # says who came in between
+            raise
         have = self._data_files(committed)
         if any(have[file.path] != 1 for file in files):
             raise StorageError(f"{self.uri}: a commit was stored twice: run the same command again")
         return int(committed.version)
 
+    def fence(self, key: str) -> None:
+        """Restores the newest version: Lance refuses appends that looked at the table before a restore.
+
+        What another writer commits between the look and the restore would be undone: it is put back.
+        """
+        self.storage.check_writable()
+        dataset = self._open()
+        if dataset is None:
+            dataset = self._create()
+        with storage_errors(self.uri), self._settled():
+            newest = dataset.version
+            dataset.restore()  # type: ignore[no-untyped-call]
+            while dataset.version != newest + 1:
+                newest = dataset.version
+                dataset = dataset.checkout_version(newest - 1)
+                dataset.restore()  # type: ignore[no-untyped-call]
+
+    def _settled(self) -> AbstractContextManager[None]:
+        return self.storage.settled(f"{self.spec.name}/_transactions", f"{self.spec.name}/_versions")
+
     def _create(self) -> lance.LanceDataset:
         schema = _plain(self.spec.schema)
-        with storage_errors(self.uri):
+        with storage_errors(self.uri), self.storage.settled(self.spec.name):
             return lance.write_dataset(
                 schema.empty_table(),
                 self.uri,
@@ -201,7 +232,7 @@ class LanceFormat:
         dataset = self._open()
         if dataset is None:
             return 0
-        with storage_errors(self.uri):
+        with storage_errors(self.uri), self.storage.settled(self.spec.name):
             before = dataset.count_rows()
             dataset.delete(predicate)
             return int(before - dataset.count_rows())
@@ -212,7 +243,7 @@ class LanceFormat:
         dataset = self._open()
         if dataset is None:
             return 0
-        with storage_errors(self.uri):
+        with storage_errors(self.uri), self.storage.settled(self.spec.name):
             dataset.optimize.compact_files(materialize_deletions=True, materialize_deletions_threshold=0.0)
             return int(dataset.version)
 

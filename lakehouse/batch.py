@@ -92,9 +92,18 @@ def _with_payload(rows: pd.DataFrame, counts: Counter[tuple[str, str]]) -> pd.Da
 
 
 def run_batch(
-    lake: Lake, client: Client, claim: Claim, frames: Sequence[dd.DataFrame], need: str, report: Report
+    lake: Lake,
+    client: Client,
+    claim: Claim,
+    frames: Sequence[dd.DataFrame],
+    need: str,
+    report: Report,
+    origin: Mapping[str, Any],
 ) -> None:
-    """Computes `frames` on the cluster, commits what the workers wrote and marks the batch as done."""
+    """Computes `frames` on the cluster, commits what the workers wrote and marks the batch as done.
+
+    `origin` goes into the commits' lineage, and with the batch into the ledger.
+    """
     started = time.monotonic()
     name = claim.keys[0]
     targets = [_target(lake, key) for key in claim.keys]
@@ -107,9 +116,11 @@ def run_batch(
     faults.point(f"{name}:written")
     results = {}
     for key in claim.keys:
-        results[key] = _commit(lake, claim, key, [p for p in parts if p.key == key])
+        results[key] = _commit(lake, claim, key, [p for p in parts if p.key == key], origin)
         faults.point(f"{key}:committed")
-    lake.ledger.finish(claim, results, time.monotonic() - started, json.dumps({"tasks": len(tasks)}))
+    lake.ledger.finish(
+        claim, results, time.monotonic() - started, json.dumps({"tasks": len(tasks), **origin})
+    )
     faults.point(f"{name}:done")
 
 
@@ -168,14 +179,14 @@ def _check(claim: Claim, future: Future[Any], result: Any) -> None:
     ) from error
 
 
-def _commit(lake: Lake, claim: Claim, key: str, parts: Sequence[Part]) -> Result:
+def _commit(lake: Lake, claim: Claim, key: str, parts: Sequence[Part], origin: Mapping[str, Any]) -> Result:
     counts: Counter[tuple[str, str]] = Counter()
     total = Fingerprint()
     for part in parts:
         counts.update(part.counts)
         total += part.fingerprint
     files = sorted((f for part in parts for f in part.files), key=lambda f: f.path)
-    lineage = {"key": key, "batch": claim.batch, "claim": claim.token, "works": list(claim.works)}
+    lineage = {"key": key, "batch": claim.batch, "claim": claim.token, "works": list(claim.works), **origin}
     # Raises where the claim was lost; from there to the commit, the fence of who takes it over guards
     version = lake.table(key).commit(files, lineage, lambda: lake.ledger.renew(claim))
     rows = sum(part.rows for part in parts)

@@ -28,6 +28,7 @@ class Source:
     order: int
     start: int | None = None
     stop: int | None = None
+    scores: tuple[str, ...] = ()  # columns of a URL list that are scores published with it
 
 
 class Events:
@@ -70,7 +71,7 @@ class Events:
     def sources(self) -> list[Source]:
         """The registered units of input, in the order of their registration."""
         rows = sorted((e for e in self.rows if e["event"] == "source"), key=lambda e: int(e["batch"]))
-        return [Source(**json.loads(e["details"])) for e in rows]
+        return [_source(json.loads(e["details"])) for e in rows]
 
     def unfinished(self, key: str) -> Event | None:
         """The newest claim of `key` if its batch is neither done nor given up."""
@@ -90,6 +91,10 @@ class Events:
         batch = max((e["batch"] for e in self.done(key)), default=0) + 1
         tries = [e["attempt"] for e in self.rows if e["key"] == key and e["batch"] == batch and e["attempt"]]
         return batch, max(tries, default=0) + 1
+
+
+def _source(told: Mapping[str, Any]) -> Source:
+    return Source(**{**told, "scores": tuple(told.get("scores", ()))})
 
 
 def owner() -> str:

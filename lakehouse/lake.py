@@ -17,7 +17,7 @@ from lakehouse.errors import LakeError, UsageError
 from lakehouse.ledger import Ledger, Pins
 from lakehouse.tables import Range, Table, open_table
 from transforms.embeddings.model import ModelUnavailable, dimension
-from transforms.scores import Scorer, default_scorers
+from transforms.scores import PUBLISHED, Scorer, default_scorers
 
 if TYPE_CHECKING:
     from lakehouse.moments import At, Moment
@@ -85,14 +85,21 @@ class Lake:
         return open_table(self.storage, self.spec(key.partition("/")[0]))
 
     def scorers(self) -> list[Scorer]:
-        """The scorers that the settings choose; all that fit the models where they choose none."""
-        fitting = {scorer.name: scorer for scorer in default_scorers(self.settings.models)}
+        """The scorers that the settings choose.
+
+        Where they choose none: all that fit the models, then those whose values the lake's sources have.
+        """
+        by_models = default_scorers(self.settings.models)
+        fitting = {scorer.name: scorer for scorer in (*by_models, *PUBLISHED)}
         unknown = [name for name in self.settings.scorers if name not in fitting]
         if unknown:
             raise UsageError(
                 f"no scorer {unknown[0]!r} fits this lake's models; there are {', '.join(fitting)}"
             )
-        return [fitting[name] for name in self.settings.scorers or fitting]
+        if self.settings.scorers:
+            return [fitting[name] for name in self.settings.scorers]
+        there = {column for source in self.ledger.sources() for column in source.scores}
+        return [*by_models, *[scorer for scorer in PUBLISHED if scorer.column in there]]
 
     def pins(self, building: bool = False) -> Pins:
         """The batches that a reader sees: those of head, unless the lake is opened at another moment."""

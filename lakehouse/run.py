@@ -119,7 +119,11 @@ def _available(lake: Lake, stage: Stage) -> list[str]:
     if stage.source == "sources":
         return [source.unit for source in lake.ledger.sources()]
     pin = lake.pins(building=True).get(stage.source)
-    return [f"{stage.source}:{batch}" for batch in range(pin[0], pin[1] + 1)] if pin else []
+    batches = list(range(pin[0], pin[1] + 1)) if pin else []
+    if stage.units is not None:
+        done = {e["batch"]: map(unit_of, e["units"]) for e in lake.ledger.done(stage.source)}
+        batches = [batch for batch in batches if not stage.units.isdisjoint(done.get(batch, ()))]
+    return [f"{stage.source}:{batch}" for batch in batches]
 
 
 def _changed(lake: Lake, stage: Stage, newest: Mapping[str, Any]) -> tuple[str, ...]:
@@ -209,7 +213,7 @@ def _run_one(
         if claim.takeover:
             recover(lake, claim)
         frames = stage.build(lake, works, options)
-        run_batch(lake, client, claim, frames, stage.needs, progress.step)
+        run_batch(lake, client, claim, frames, stage.needs, progress.step, stage.origin(lake, works))
     except ConflictError:
         raise  # the batch is somebody else's now
     except BaseException:

@@ -12,8 +12,9 @@ import hashlib
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 
 import fsspec
 
@@ -23,6 +24,7 @@ from lakehouse.ledger import Source
 from transforms.candidates import lists
 from transforms.candidates.errors import UnreadableUnit
 from transforms.files import Reads, open_file
+from transforms.scores import score_columns
 
 CRAWL_ROOT = "crawl-data/"  # where the path within a crawl begins, on every mirror of Common Crawl
 ATTEMPTS = 3  # at most, to read what is being added: somebody waits for the answer
@@ -37,18 +39,22 @@ def add(lake: Lake, kind: str, patterns: Sequence[str]) -> list[Source]:
     """Registers the files that `patterns` (paths, globs, URLs) name; returns those that are new.
 
     Raises UsageError where a pattern matches nothing or a list is none, StorageError where a store refuses.
-    Nothing is read but the length of URL lists.
+    Nothing is read but the length of URL lists, and which scores they have.
     """
     paths: list[str] = []
     for pattern in patterns:
         with _store_errors(pattern):
             paths += _expand(kind, pattern)
     pieces: dict[str, list[tuple[int, int] | None]] = {}
+    scores: dict[str, tuple[str, ...]] = {}
     for path in paths:
         with _store_errors(path):
-            rows = lake.settings.batches.list_rows
-            pieces[path] = [*lists.slices(path, rows, _reads(lake))] if kind == "urls" else [None]
-    return lake.ledger.add_sources(_new(kind, pieces))
+            if kind == "urls":
+                pieces[path] = [*lists.slices(path, lake.settings.batches.list_rows, _reads(lake))]
+                scores[path] = score_columns(lists.header(path, _reads(lake)))
+            else:
+                pieces[path] = [None]
+    return lake.ledger.add_sources(_new(kind, pieces, scores))
 
 
 def add_crawl(
@@ -90,7 +96,9 @@ def _reads(lake: Lake) -> Reads:
 
 
 def _new(
-    kind: str, pieces: dict[str, list[tuple[int, int] | None]]
+    kind: str,
+    pieces: Mapping[str, Sequence[tuple[int, int] | None]],
+    scores: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> Callable[[list[Source]], list[Source]]:
     """A function from the units known to those that `pieces`, slices by path, adds to them.
 
@@ -110,7 +118,8 @@ def _new(
             for number, piece in enumerate(slices):
                 unit = name if piece is None else f"{name}#{number}"
                 start, stop = piece or (None, None)
-                added.append(Source(unit, path, kind, order + len(added), start, stop))
+                place = order + len(added)
+                added.append(Source(unit, path, kind, place, start, stop, scores.get(path, ())))
         return added
 
     return new

@@ -1,7 +1,7 @@
 """The stages as data: what drives each, what it makes, and its fingerprint.
 
     sources ─> candidates ─> downloads + images ─> embeddings_MODEL ─> scores/SCORER
-                        └──────────────────────────────────────────────^ (texts; pictures)
+                        └──────────────────────────────────────────────^ (texts; pictures; published)
 
 A stage's *works* are the pieces of its driving input: units of the sources, or batches of a table
 (`candidates:7`). What the ledger does not have as done for (stage, fingerprint, selection) is new.
@@ -60,6 +60,10 @@ class Stage:
     needs: str  # cpu, io or gpu
     rules: Callable[[], Mapping[str, Any]]  # what decides about its rows; may hash a model's weights
     build: Callable[[Lake, Sequence[str], Options], list[dd.DataFrame]]
+    #: units that it is for; of its source's batches, only those that have one of them are its works
+    units: frozenset[str] | None = None
+    #: what a batch's lineage says beside its works
+    origin: Callable[[Lake, Sequence[str]], Mapping[str, Any]] = lambda lake, works: {}
 
     def fingerprint(self) -> str:
         """16 hex digits over the rules: parameters, models by their weights, not the code's commit."""
@@ -71,7 +75,9 @@ def stages(lake: Lake) -> list[Stage]:
     """The DAG of this lake, upstream first."""
     models = lake.settings.models
     made = [_candidates(lake), _downloads(lake), *[_embeddings(model) for model in models]]
-    return [*made, *[_scores(scorer) for scorer in lake.scorers()]]
+    scorers = lake.scorers()
+    published = {s.unit: s for s in lake.ledger.sources() if s.scores}
+    return [*made, *[_published(s, published) if s.column else _scores(s) for s in scorers]]
 
 
 def chosen(lake: Lake, names: Sequence[str], model: str | None = None) -> list[Stage]:
@@ -301,3 +307,26 @@ def _scores(scorer: Scorer) -> Stage:
         return [scores.scores(inputs, scorer)]
 
     return Stage(key, "scores", (key,), source[scorer.needs], needs, scorer.fingerprint, build)
+
+
+def _published(scorer: Scorer, sources: Mapping[str, Source]) -> Stage:
+    """What the lists among the lake's sources say themselves; `sources`: those with scores, by unit."""
+    key = f"scores/{scorer.name}"
+    ours = {unit: source for unit, source in sources.items() if scorer.column in source.scores}
+
+    def build(lake: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
+        batches = ranges(batches_of(works)["candidates"])
+        rows = lake.read("candidates", batches, scores.NEEDS["lists"], lake.settings.batches.list_rows)
+        places = {unit: (source.path, source.start, source.stop) for unit, source in ours.items()}
+        return [scores.published(rows, scorer, places, lake.settings.reads)]
+
+    def origin(lake: Lake, works: Sequence[str]) -> Mapping[str, Any]:
+        numbers = batches_of(works)["candidates"]
+        done = [e for e in lake.ledger.done("candidates") if e["batch"] in numbers]
+        units = [unit_of(work) for e in done for work in e["units"]]
+        paths = {ours[unit].path for unit in units if unit in ours}
+        return {"column": scorer.column, "files": sorted(paths)}
+
+    return Stage(
+        key, "scores", (key,), "candidates", "cpu", scorer.fingerprint, build, frozenset(ours), origin
+    )

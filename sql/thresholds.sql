@@ -20,13 +20,19 @@ from (
         ('similarity_en', 'similarity_b32', 0.28, 'LAION-5B (Schuhmann et al. 2022): cosine of OpenAI ViT-B/32 >= 0.28, found by human inspection'),
         ('similarity_multi', 'similarity_b32', 0.26, 'LAION-5B: >= 0.26, where the text tower was clip-ViT-B-32-multilingual-v1 (mCLIP); OpenAI''s own tower scores texts that are not English lower'),
         ('similarity_nolang', 'similarity_b32', 0.26, 'LAION-5B: >= 0.26, where the text tower was clip-ViT-B-32-multilingual-v1 (mCLIP); OpenAI''s own tower scores texts that are not English lower'),
+        ('similarity_en', 'similarity_laion', 0.28, 'LAION-5B: >= 0.28, on these very values'),
+        ('similarity_multi', 'similarity_laion', 0.26, 'LAION-5B: >= 0.26, on these very values (mCLIP''s)'),
+        ('similarity_nolang', 'similarity_laion', 0.26, 'LAION-5B: >= 0.26, on these very values (mCLIP''s)'),
         ('similarity_en', 'similarity_demo', 0.46, 'docs/benchmarks.md: right and wrong captions under the demo''s model'),
         ('similarity_multi', 'similarity_demo', 0.46, 'docs/benchmarks.md: right and wrong captions under the demo''s model'),
         ('similarity_nolang', 'similarity_demo', 0.46, 'docs/benchmarks.md: right and wrong captions under the demo''s model'),
         -- unsafe pictures: punsafe > value
         ('punsafe', 'punsafe_b32', 0.5, 'LAION-5B: statistics and safe mode call punsafe > 0.5 unsafe'),
         ('punsafe', 'punsafe_l14', 0.5, 'LAION-5B: statistics and safe mode call punsafe > 0.5 unsafe'),
+        ('punsafe', 'punsafe_laion', 0.5, 'LAION-5B: statistics and safe mode call punsafe > 0.5 unsafe'),
         ('punsafe', 'punsafe_opennsfw', 0.8, 'README of yahoo/open_nsfw: > 0.8 is NSFW with high probability, < 0.2 is safe with high probability'),
+        -- pictures with a watermark: pwatermark > value
+        ('pwatermark', 'pwatermark_laion', 0.8, 'LAION-5B: statistics call pwatermark > 0.8 watermarked'),
         -- offensive texts: toxicity >= value
         ('toxicity', 'toxicity_profanity_check', 0.5, 'alt-profanity-check: its predict() calls a text offensive from a probability of 0.5'),
         -- pleasing pictures
@@ -34,10 +40,18 @@ from (
         ('aesthetic_v1_8plus', 'aesthetic_v1_b32', 8, 'LAION-Aesthetics V1: > 8 is laion-art; found for L/14, whose values the B/32 head approximates'),
         ('aesthetic_v1_7plus', 'aesthetic_v1_l14', 7, 'LAION-Aesthetics V1: > 7 is laion-aesthetic'),
         ('aesthetic_v1_8plus', 'aesthetic_v1_l14', 8, 'LAION-Aesthetics V1: > 8 is laion-art'),
+        ('aesthetic_v1_7plus', 'aesthetic_v1_laion', 7, 'LAION-Aesthetics V1: > 7 is laion-aesthetic'),
+        ('aesthetic_v1_8plus', 'aesthetic_v1_laion', 8, 'LAION-Aesthetics V1: > 8 is laion-art'),
         ('aesthetic_v2_4.5plus', 'aesthetic_v2_l14', 4.5, 'LAION-Aesthetics V2: >= 4.5'),
         ('aesthetic_v2_4.75plus', 'aesthetic_v2_l14', 4.75, 'LAION-Aesthetics V2: >= 4.75'),
         ('aesthetic_v2_5plus', 'aesthetic_v2_l14', 5, 'LAION-Aesthetics V2: >= 5, what Stable Diffusion v1 was trained on'),
         ('aesthetic_v2_6plus', 'aesthetic_v2_l14', 6, 'LAION-Aesthetics V2: >= 6'),
         ('aesthetic_v2_6.25plus', 'aesthetic_v2_l14', 6.25, 'LAION-Aesthetics V2: >= 6.25'),
-        ('aesthetic_v2_6.5plus', 'aesthetic_v2_l14', 6.5, 'LAION-Aesthetics V2: >= 6.5')
+        ('aesthetic_v2_6.5plus', 'aesthetic_v2_l14', 6.5, 'LAION-Aesthetics V2: >= 6.5'),
+        ('aesthetic_v2_4.5plus', 'aesthetic_v2_laion', 4.5, 'LAION-Aesthetics V2: >= 4.5'),
+        ('aesthetic_v2_4.75plus', 'aesthetic_v2_laion', 4.75, 'LAION-Aesthetics V2: >= 4.75'),
+        ('aesthetic_v2_5plus', 'aesthetic_v2_laion', 5, 'LAION-Aesthetics V2: >= 5, what Stable Diffusion v1 was trained on'),
+        ('aesthetic_v2_6plus', 'aesthetic_v2_laion', 6, 'LAION-Aesthetics V2: >= 6'),
+        ('aesthetic_v2_6.25plus', 'aesthetic_v2_laion', 6.25, 'LAION-Aesthetics V2: >= 6.25'),
+        ('aesthetic_v2_6.5plus', 'aesthetic_v2_laion', 6.5, 'LAION-Aesthetics V2: >= 6.5')
 ) as numbers (rule, scorer, value, source)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Sequence, Set
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lakehouse.cli.base import cluster_options, main, skip_unreadable
 from lakehouse.errors import UsageError
+
+if TYPE_CHECKING:
+    from lakehouse.lake import Lake
 
 
 @main.command()
@@ -69,6 +72,19 @@ def add(
         if patterns:
             new = sources.add(lake, kind, patterns)
             click.echo(f"{len(new)} new {kind} units of {len(lake.ledger.sources())} in all")
+            _tell_scores(lake, {column for source in new for column in source.scores})
+
+
+def _tell_scores(lake: Lake, columns: Set[str]) -> None:
+    """Which published scores come with lists that were added, and which the settings leave out."""
+    from transforms.scores import PUBLISHED
+
+    chosen = {scorer.name for scorer in lake.scorers()}
+    there = [scorer.name for scorer in PUBLISHED if scorer.column in columns]
+    if there:
+        click.echo(f"with LAION's scores: {', '.join(there)}", err=True)
+    if left := [name for name in there if name not in chosen]:
+        click.echo(f"[scores] scorers in lake.toml leaves out {', '.join(left)}", err=True)
 
 
 @main.command("run")

@@ -40,7 +40,7 @@ no_value as (
     from counts
     where
         key like 'scores/%'
-        and name in ('note:no_embedding', 'note:no_text', 'note:not_finite', 'note:bad_picture')
+        and name in ('note:no_embedding', 'note:no_text', 'note:not_published', 'note:not_finite', 'note:bad_picture')
     group by all
 ),
 

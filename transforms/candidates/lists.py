@@ -22,7 +22,9 @@ from transforms.files import READS, Reads, open_file
 
 BATCH = 8192  # rows in memory at a time
 
-Row = tuple[Any, Any]
+HEAD = 1_000  # rows of JSON lines that tell which fields there are
+
+Row = tuple[Any, ...]  # a value per wanted column; (BadRow, None, ...) for a line that cannot be parsed
 
 
 class BadRow:
@@ -47,6 +49,19 @@ def slices(path: str, rows_per_slice: int, reads: Reads = READS) -> list[tuple[i
     return [(start, min(start + rows_per_slice, total)) for start in range(0, total, rows_per_slice)]
 
 
+def header(path: str, reads: Reads = READS) -> list[str]:
+    """The names of the columns of the URL list at `path`; of JSON lines, of the fields in its first rows."""
+    if _format(path) == "parquet":
+        with open_file(path, reads) as file:
+            return list(_parquet(file, path).schema_arrow.names)
+    with _text(path, reads) as lines:
+        if _format(path) == "csv":
+            return next(_csv(lines), [])
+        return list(
+            {name: None for line in islice(_lines(lines, path), HEAD) for name in _object(line) or ()}
+        )
+
+
 def pages(
     path: str,
     start: int | None,
@@ -56,23 +71,33 @@ def pages(
 ) -> Iterator[Page]:
     """Rows [start, stop) of the URL list at `path` as pages without a URL; all rows where both are None.
 
-    Of a parquet file only the row groups and columns of the slice are read; of the others only their
-    beginning up to `stop`. A line that cannot be parsed has `BadRow` for its URL. Raises `UnreadableUnit`
-    as `slices` does, and where none of the columns named in `rules` is there.
+    A line that cannot be parsed has `BadRow` for its URL. Reads and raises as `rows` does.
     """
-    first, last = start or 0, stop
+    for batch in rows(path, start, stop, [rules.url_columns, rules.text_columns], reads):
+        yield Page(None, None, None, batch)
+
+
+def rows(
+    path: str,
+    start: int | None,
+    stop: int | None,
+    wanted: Sequence[Sequence[str]],
+    reads: Reads = READS,
+) -> Iterator[list[Row]]:
+    """Rows [start, stop) of the URL list at `path`, some thousand at a time; all where both are None.
+
+    `wanted` has the names that each column may go by; the first that is there is taken. Of a parquet file
+    only the row groups and columns of the slice are read; of the others only their beginning up to `stop`.
+    Raises `UnreadableUnit` as `slices` does, and where none of a column's names is there.
+    """
     if _format(path) == "parquet":
         with open_file(path, reads) as file:
-            yield from map(_page, _parquet_rows(_parquet(file, path), path, first, last, rules))
+            yield from _parquet_rows(_parquet(file, path), path, start or 0, stop, wanted)
     else:
         with _text(path, reads) as lines:
-            rows = islice(_rows(lines, path, rules), first, last)
-            while batch := list(islice(rows, BATCH)):
-                yield _page(batch)
-
-
-def _page(rows: list[Row]) -> Page:
-    return Page(None, None, None, rows)
+            found = islice(_rows(lines, path, wanted), start or 0, stop)
+            while batch := list(islice(found, BATCH)):
+                yield batch
 
 
 def _format(path: str) -> str:
@@ -104,11 +129,10 @@ def _parquet(file: BinaryIO, path: str) -> pq.ParquetFile:
 
 
 def _parquet_rows(
-    file: pq.ParquetFile, path: str, start: int, stop: int | None, rules: CandidateRules
+    file: pq.ParquetFile, path: str, start: int, stop: int | None, wanted: Sequence[Sequence[str]]
 ) -> Iterator[list[Row]]:
     """Rows [start, stop), in batches, from the row groups that hold them."""
-    names = file.schema_arrow.names
-    columns = [_column(path, names, rules.url_columns), _column(path, names, rules.text_columns)]
+    columns = [_column(path, file.schema_arrow.names, names) for names in wanted]
     sizes = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
     first = 0  # row number where the group begins
     for group, size in enumerate(sizes):
@@ -146,15 +170,15 @@ def _lines(text: io.TextIOBase, path: str) -> Iterator[Any]:
     return (line for line in text if line.strip())
 
 
-def _rows(text: io.TextIOBase, path: str, rules: CandidateRules) -> Iterator[Row]:
-    """(URL, text) of each row of CSV or JSON lines."""
+def _rows(text: io.TextIOBase, path: str, wanted: Sequence[Sequence[str]]) -> Iterator[Row]:
+    """The wanted columns of each row of CSV or JSON lines."""
+    bad = (BadRow, *[None] * (len(wanted) - 1))
     if _format(path) == "jsonl":
-        return (_json_row(line, rules) for line in _lines(text, path))
+        return (bad if row is None else _fields(row, wanted) for row in map(_object, _lines(text, path)))
     reader = _csv(text)
     header = next(reader, [])
-    url = header.index(_column(path, header, rules.url_columns))
-    alt = header.index(_column(path, header, rules.text_columns))
-    return ((fields[url], fields[alt]) if len(fields) == len(header) else (BadRow, None) for fields in reader)
+    places = [header.index(_column(path, header, names)) for names in wanted]
+    return (tuple([row[i] for i in places]) if len(row) == len(header) else bad for row in reader)
 
 
 def _csv(text: Iterable[str]) -> Iterator[list[str]]:
@@ -173,12 +197,14 @@ def _csv(text: Iterable[str]) -> Iterator[list[str]]:
         yield row
 
 
-def _json_row(line: str, rules: CandidateRules) -> Row:
+def _object(line: str) -> dict[str, Any] | None:
+    """The object that a line of JSON holds; None where it holds none."""
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return BadRow, None
-    if not isinstance(row, dict):
-        return BadRow, None
-    url = next((row[name] for name in rules.url_columns if name in row), None)
-    return url, next((row[name] for name in rules.text_columns if name in row), None)
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _fields(row: dict[str, Any], wanted: Sequence[Sequence[str]]) -> Row:
+    return tuple([next((row[name] for name in names if name in row), None) for names in wanted])

@@ -25,13 +25,24 @@ NEEDS = {
     "vectors": ["sample_id", "image_embedding", "text_embedding", "unit"],
     "pictures": ["sample_id", "image", "unit"],
     "texts": ["sample_id", "text", "unit"],
+    "lists": ["sample_id", "unit", "position"],
 }
 
 #: What becomes of a NULL input, by need. A pair without a picture gets no row: a later attempt at its URL
 #: may bring the picture, and then the pair comes again, while a pair has one value of each scorer.
-MISSING = {"vectors": "note:no_embedding", "pictures": "drop:no_picture", "texts": "note:no_text"}
+MISSING = {
+    "vectors": "note:no_embedding",
+    "pictures": "drop:no_picture",
+    "texts": "note:no_text",
+    "lists": "note:not_published",
+}
 #: Why a value is NULL, by need: nothing can be computed from the input.
-UNUSABLE = {"vectors": "note:not_finite", "pictures": "note:bad_picture", "texts": "note:not_finite"}
+UNUSABLE = {
+    "vectors": "note:not_finite",
+    "pictures": "note:bad_picture",
+    "texts": "note:not_finite",
+    "lists": "note:not_finite",
+}
 
 #: LAION's heads, by the models whose embeddings they were trained on: (architecture, weights).
 HEADS = {
@@ -45,10 +56,11 @@ class Scorer:
     """A way to give each pair a number.
 
     `name`: in the scores table, its model included ("punsafe_l14").
-    `role`: what the number tells: similarity, punsafe, aesthetic, toxicity.
-    `needs`: "vectors", "pictures" or "texts", a key of NEEDS.
+    `role`: what the number tells: similarity, punsafe, aesthetic, toxicity, pwatermark, nsfw.
+    `needs`: "vectors", "pictures", "texts" or "lists", a key of NEEDS.
     `model`: where vectors are needed, the short name of the model that made them.
     `head`: where one of LAION's heads computes it, the name of its weights.
+    `column`: where the number was published with a URL list, the column that has it.
     """
 
     name: str
@@ -56,6 +68,7 @@ class Scorer:
     needs: str
     model: str | None = None
     head: str | None = None
+    column: str | None = None
 
     def fingerprint(self) -> dict[str, Any]:
         """What decides about this scorer's values, besides its inputs."""
@@ -65,6 +78,8 @@ class Scorer:
             identity = opennsfw.identity()
         elif self.needs == "texts":
             identity = toxicity.identity()
+        elif self.column is not None:
+            identity = {"column": self.column}
         else:
             identity = {"measure": "cosine"}
         return {"name": self.name, "needs": self.needs, **identity}
@@ -115,6 +130,15 @@ def score_partition(frame: pd.DataFrame, scorer: Scorer) -> pd.DataFrame:
     table = pa.Table.from_pandas(frame[NEEDS[scorer.needs]], preserve_index=False)
     with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is not finite, and so NULL
         values, missing = _values(table, scorer)
+    return scored(table, scorer, values, missing)
+
+
+def scored(table: pa.Table, scorer: Scorer, values: Values, missing: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    """A partition of `columns.SCORES` with its counts, from the value of each row of `table`.
+
+    `table` has the columns sample_id and unit. A value that is not finite becomes NULL, and is counted as
+    MISSING where `missing` is true, else as UNUSABLE.
+    """
     absent = ~np.isfinite(values)
     rows = pa.table(
         [

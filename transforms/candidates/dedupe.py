@@ -1,8 +1,12 @@
 """Exact dedupe on sample_id: the first seen of a run wins, and what the lake has wins over the run.
 
-Only keys are shuffled, 32 bytes a row: each partition hands out the keys of its rows by bucket, each
+Only keys are shuffled, 40 bytes a row: each partition hands out the keys of its rows by bucket, each
 bucket decides, and each partition takes out its losers. Rows stay in the partition that extraction put
 them in, so partitions stay pure in their units, and extraction runs once.
+
+Of what the lake has, only keys that may be among the run's are handed out: each is looked up in a table of
+the run's hashes first, which is one memory access for each. So a large lake costs a run one reading of its
+keys, 8 bytes a row, and nothing that is sorted or shuffled grows with it.
 """
 
 from __future__ import annotations
@@ -25,6 +29,8 @@ from transforms.candidates.reasons import Drop
 
 MAX_BUCKETS = 32  # buckets a run's keys are cut into: bounds what one task holds, and the number of tasks
 
+SIEVE_BITS = 23  # 8 MB: a run of a million rows leaves 11 % of the lake's keys in, in 6 ns each
+
 # One row's key: `check` tells rows of equal sample_id apart, `row` is its place in its partition
 KEY = np.dtype([("sample_id", "i8"), ("check", "i8"), ("order", "i8"), ("position", "i8"), ("row", "i8")])
 LOSER = np.dtype([("row", "i8"), ("reason", "i1")])
@@ -33,6 +39,7 @@ REASONS = (Drop.KNOWN, Drop.DUPLICATE, Drop.ID_COLLISION)
 Keys = npt.NDArray[Any]  # structured: KEY
 Losers = npt.NDArray[Any]  # structured: LOSER
 Ids = npt.NDArray[np.int64]
+Sieve = npt.NDArray[np.bool_]
 
 
 def first_seen(rows: dd.DataFrame, known: dd.DataFrame | None) -> dd.DataFrame:
@@ -48,7 +55,10 @@ def first_seen(rows: dd.DataFrame, known: dd.DataFrame | None) -> dd.DataFrame:
     known_parts = known.to_delayed() if known is not None else []
     buckets = max(1, min(len(parts), MAX_BUCKETS))
     key_sets = [delayed(_keys, nout=buckets)(part, buckets) for part in parts]
-    id_sets = [delayed(_ids, nout=buckets)(part, buckets) for part in known_parts]
+    sieve = None
+    for i in range(buckets if known_parts else 0):
+        sieve = delayed(_marked)(sieve, [keys[i] for keys in key_sets])
+    id_sets = [delayed(_ids, nout=buckets)(part, sieve, buckets) for part in known_parts]
     verdicts = [
         delayed(_decide, nout=len(parts))([keys[i] for keys in key_sets], [ids[i] for ids in id_sets])
         for i in range(buckets)
@@ -75,9 +85,23 @@ def _keys(frame: pd.DataFrame, buckets: int) -> list[Keys]:
     return [keys[chosen] for chosen in _chosen(keys["sample_id"], buckets)]
 
 
-def _ids(frame: pd.DataFrame, buckets: int) -> list[Ids]:
-    """The sample_ids of a partition of `known`, one array per bucket."""
+def _marked(sieve: Sieve | None, key_sets: list[Keys]) -> Sieve:
+    """`sieve`, bool[2 ** SIEVE_BITS], with the places of these keys marked too."""
+    marked = np.zeros(1 << SIEVE_BITS, bool) if sieve is None else sieve.copy()
+    for keys in key_sets:
+        marked[_places(keys["sample_id"])] = True
+    return marked
+
+
+def _places(ids: Ids) -> Ids:
+    """Where a sieve has the ids, by their upper bits; negative ones from its end."""
+    return ids >> (64 - SIEVE_BITS)
+
+
+def _ids(frame: pd.DataFrame, sieve: Sieve, buckets: int) -> list[Ids]:
+    """The sample_ids of a partition of `known` that are marked in `sieve`, one array per bucket."""
     ids = frame["sample_id"].to_numpy(np.int64)
+    ids = ids[sieve[_places(ids)]]
     return [ids[chosen] for chosen in _chosen(ids, buckets)]
 
 

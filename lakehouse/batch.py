@@ -28,6 +28,7 @@ from lakehouse.schema import TableSpec
 from lakehouse.tables import DataFile, Writer
 from transforms import columns
 from transforms.candidates.errors import UnreadableUnit
+from transforms.downloads import UnnamedCrawlerError
 from transforms.embeddings.model import ModelUnavailable
 
 REASON_CHARS = 300  # of an unforeseen error's message: some quote whole rows
@@ -168,7 +169,7 @@ def _check(claim: Claim, future: Future[Any], result: Any) -> None:
     if isinstance(error, LakeError):
         raise error
     reason = next(iter(str(error).splitlines()), "")
-    if not isinstance(error, UnreadableUnit | ModelUnavailable):
+    if not isinstance(error, UnreadableUnit | ModelUnavailable | UnnamedCrawlerError):
         reason = f"{type(error).__name__}: {reason[:REASON_CHARS]}"
     if isinstance(error, UnreadableUnit | FileNotFoundError) and claim.keys[0] == "candidates":
         reason += "; `lake run --skip-unreadable` notes it and goes on"

@@ -29,7 +29,6 @@ from transforms.files import Reads
 
 FILE = "lake.toml"
 DEFAULT_ROOT = "lake"
-USER_AGENT = "Pairlake/0.1 (+https://example.org/set-network.user_agent-in-lake.toml)"
 
 # Names that stand for one model everywhere: thresholds and heads go by them.
 BUILTIN = {**OPENAI, "demo": ModelSpec("demo", str(MODEL))}
@@ -115,7 +114,7 @@ class Settings:
     batches: Batches = field(default_factory=Batches)
     candidates: CandidateRules = field(default_factory=CandidateRules)
     downloads: DownloadRules = field(default_factory=DownloadRules)
-    network: Network = field(default_factory=lambda: Network(USER_AGENT))
+    network: Network = field(default_factory=Network)
     crawls: Crawls = field(default_factory=Crawls)
     reads: Reads = field(default_factory=Reads)
     models: tuple[ModelSpec, ...] = (BUILTIN["b32"],)
@@ -172,7 +171,7 @@ def parse(storage: Storage, told: Mapping[str, Any]) -> Settings:
         batches=_section(Batches, "batches", told, environment=True),
         candidates=_candidates(told),
         downloads=_section(DownloadRules, "downloads", told),
-        network=_section(Network, "network", told, environment=True, user_agent=USER_AGENT),
+        network=_section(Network, "network", told, environment=True),
         crawls=_section(Crawls, "crawls", told, environment=True),
         reads=_section(Reads, "reads", told, environment=True),
         models=_models(storage, told.get("models", {})),

@@ -180,6 +180,7 @@ def _build_downloads(lake: Lake, works: Sequence[str], options: Options) -> list
     else:
         urls, counts = _unfetched(lake, batches_of(works)["candidates"])
     if not options.replay:
+        _refuse_unnamed(lake)
         return [downloads.downloads(urls, lake.settings.downloads, lake.settings.network), *counts]
     archives = [s.path for s in lake.ledger.sources() if s.kind == "warc"]
     if not archives:
@@ -188,6 +189,11 @@ def _build_downloads(lake: Lake, works: Sequence[str], options: Options) -> list
         )
     fetched = downloads.replay(urls, archives, lake.settings.downloads, lake.settings.reads)
     return [fetched, *counts]
+
+
+def _refuse_unnamed(lake: Lake) -> None:
+    if lake.settings.network.user_agent is None and lake.settings.network.is_open:
+        raise UsageError(downloads.UNNAMED_CRAWLER)
 
 
 URLS = pa.schema(

@@ -34,6 +34,7 @@ schema = 1
 [network]
 user_agent = "PairlakeTest/0.1 (+https://pictures.emoji.test/contact)"
 resolve = {{"*.test" = "{address}"}}
+host_delay_seconds = 0
 [downloads]
 read_seconds = {read_seconds}
 retries = 0

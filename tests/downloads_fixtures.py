@@ -70,7 +70,8 @@ def frame(urls: list[str], units: list[str] | None = None, attempt: int = 1) -> 
 
 
 def network(server: WebServer, **changes: Any) -> Network:
-    return replace(Network(user_agent=AGENT, resolve=server.resolve), **changes)
+    plain = Network(user_agent=AGENT, resolve=server.resolve, host_delay_seconds=0)
+    return replace(plain, **changes)
 
 
 def fetched(

@@ -10,19 +10,18 @@ import pytest
 from doc_pages import ROOT
 
 from lakehouse import sqlfiles
-from lakehouse.settings import USER_AGENT
 from transforms.candidates.reasons import Drop, Note
 from transforms.candidates.rules import CandidateRules
 from transforms.downloads.rules import DownloadRules, Network
 from transforms.downloads.status import DownloadStatus
 
 TEXT = (ROOT / "docs" / "recipe.md").read_text("utf-8")
-RULES = {"CandidateRules": CandidateRules(), "DownloadRules": DownloadRules(), "Network": Network(USER_AGENT)}
+RULES = {"CandidateRules": CandidateRules(), "DownloadRules": DownloadRules(), "Network": Network()}
 NAMES = r"((?:`[\w.]+`(?:, | and )?)+)"
 
 
 def test_rules_are_named_with_the_values_that_they_have() -> None:
-    found = re.findall(r"`(CandidateRules|DownloadRules|Network)\.(\w+)`(?: = (\w+))?", TEXT)
+    found = re.findall(r"`(CandidateRules|DownloadRules|Network)\.(\w+)`(?: = (\w+(?:\.\d+)?))?", TEXT)
     assert len(found) > 25
     for owner, name, value in found:
         actual = f"{getattr(RULES[owner], name)}".removesuffix(".0")

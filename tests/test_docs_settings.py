@@ -11,7 +11,7 @@ import pytest
 from doc_pages import ROOT, Block, blocks, section, table
 
 from lakehouse.lake import Lake
-from lakehouse.settings import SECTIONS, USER_AGENT, Batches, Cluster, Crawls, Writes, parse
+from lakehouse.settings import SECTIONS, Batches, Cluster, Crawls, Writes, parse
 from lakehouse.storage import Storage
 from transforms.candidates.rules import CandidateRules
 from transforms.downloads.rules import DownloadRules, Network
@@ -24,7 +24,7 @@ WITH_KEYS = {
     "writes": Writes(),
     "candidates": CandidateRules(),
     "downloads": DownloadRules(),
-    "network": Network(USER_AGENT),
+    "network": Network(),
     "crawls": Crawls(),
     "reads": Reads(),
 }

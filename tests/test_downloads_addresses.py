@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from webserver import answer, redirect, serving
 
-from transforms.downloads import Network
+from transforms.downloads import Network, resolve
 from transforms.downloads.resolve import ForbiddenAddressError, VettedResolver, is_public
 
 INWARD = [
@@ -84,6 +84,8 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> None:
         ]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(resolve, "DNS_SECONDS", 0.0)  # as if what is kept had grown old
+    VettedResolver._kept.clear()
 
 
 def test_each_answer_of_dns_is_vetted(monkeypatch: pytest.MonkeyPatch) -> None:

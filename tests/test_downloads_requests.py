@@ -187,7 +187,7 @@ def test_limits_per_host_and_in_all_and_no_host_starves_another() -> None:
     pages: dict[str | tuple[str, str], Page] = {("flood.test", f"/{i}"): slow("flood") for i in range(30)}
     pages |= {(f"h{i}.test", "/0"): slow("other") for i in range(4)}
     with serving(pages) as server:
-        found = fetched(flood + others, server, replace(PATIENT, per_host=3), in_flight=4)
+        found = fetched(flood + others, server, per_host=3, in_flight=4)
     assert {row["status"] for row in found} == {"success"}
     assert server.most["flood.test"] == 3
     assert max(server.most.values()) == 3

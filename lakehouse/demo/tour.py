@@ -35,6 +35,7 @@ schema = 1
 
 [network]
 user_agent = "PairlakeDemo/0.1 (+https://pictures.emoji.test/contact)"
+host_delay_seconds = 0
 
 [downloads]
 read_seconds = 2.0

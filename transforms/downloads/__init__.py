@@ -13,9 +13,19 @@ from transforms.downloads.fetch import fetch_all
 from transforms.downloads.outcome import FETCHED, rows
 from transforms.downloads.replay import replay
 from transforms.downloads.rules import DownloadRules, Network
-from transforms.downloads.status import DownloadStatus
+from transforms.downloads.status import UNNAMED_CRAWLER, DownloadStatus, UnnamedCrawlerError
 
-__all__ = ["FETCHED", "DownloadRules", "DownloadStatus", "Network", "downloads", "fetch_partition", "replay"]
+__all__ = [
+    "FETCHED",
+    "UNNAMED_CRAWLER",
+    "DownloadRules",
+    "DownloadStatus",
+    "Network",
+    "UnnamedCrawlerError",
+    "downloads",
+    "fetch_partition",
+    "replay",
+]
 
 
 def downloads(urls: dd.DataFrame, rules: DownloadRules, network: Network) -> dd.DataFrame:

@@ -49,6 +49,10 @@ class Outcome:
         """Take over why there is no picture."""
         self.status, self.error = error.status, error.error
 
+    def note(self, signals: Sequence[str]) -> None:
+        """Add opt-out signals that were seen."""
+        self.opt_out = list(dict.fromkeys([*self.opt_out, *signals]))
+
     def answered(self, http_status: int, content_type: str | None) -> None:
         """Take over what an answer's head says. Header bytes that are no text become U+FFFD."""
         self.http_status = http_status

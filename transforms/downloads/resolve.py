@@ -6,13 +6,18 @@ import asyncio
 import ipaddress
 import re
 import socket
+import threading
+import time
+from collections import OrderedDict
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
+from typing import ClassVar
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from transforms.downloads.rules import Network
+from transforms.downloads.rules import DNS_FAILED_SECONDS, DNS_NAMES, DNS_SECONDS, DNS_THREADS, Network
 from transforms.downloads.status import DownloadError, DownloadStatus
 
 PORTS = frozenset({80, 443})
@@ -160,10 +165,16 @@ class VettedResolver(AbstractResolver):
     """Names to public addresses, for aiohttp's connector, which connects to what it is given here.
 
     So the address that is checked is the address that is connected to, whatever DNS answers next time.
+    What DNS answered is kept for the process, as it was; what is allowed is checked at every use.
     """
+
+    _kept: ClassVar[OrderedDict[str, tuple[float, tuple[str, ...]]]] = OrderedDict()
+    _lock = threading.Lock()  # partitions may run in several threads of a process
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self._threads = ThreadPoolExecutor(DNS_THREADS, thread_name_prefix="dns")
+        self._asked: dict[str, asyncio.Future[tuple[str, ...]]] = {}
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -172,22 +183,67 @@ class VettedResolver(AbstractResolver):
         mapped = mapping(host, self._network.resolve)
         if mapped is not None:
             return [_result(host, *mapped)]
-        loop = asyncio.get_running_loop()
-        try:
-            infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
-        except UnicodeError as error:  # a label that is empty or longer than 63 characters
-            raise socket.gaierror(socket.EAI_NONAME, "not a host name") from error
-        addresses = [str(info[4][0]) for info in infos]
+        addresses = await self._addresses(host)
+        if not addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "name has no address")
         allowed = [address for address in addresses if self._allowed(address)]
         if not allowed:
             raise ForbiddenAddressError("address is not public")
         return [_result(host, address, port) for address in allowed]
 
     async def close(self) -> None:
-        """Nothing to close: lookups run in the loop's own threads."""
+        """Let go of the threads; lookups that hang in the system end by themselves."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _addresses(self, host: str) -> tuple[str, ...]:
+        """What DNS says, or said a while ago; empty where the name has no address."""
+        name = host.lower()
+        with self._lock:
+            until, addresses = self._kept.get(name, (0.0, ()))
+        if time.monotonic() < until:
+            return addresses
+        if name not in self._asked:
+            loop = asyncio.get_running_loop()
+            asked = loop.run_in_executor(self._threads, _looked_up, name)
+            asked.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may wait
+            self._asked[name] = asked
+        try:
+            # Shielded: who gives up waiting must not take the answer from the others
+            addresses = await asyncio.shield(self._asked[name])
+        finally:
+            if name in self._asked and self._asked[name].done():
+                del self._asked[name]
+        with self._lock:
+            seconds = DNS_SECONDS if addresses else DNS_FAILED_SECONDS
+            self._kept[name] = (time.monotonic() + seconds, addresses)
+            self._kept.move_to_end(name)
+            while len(self._kept) > DNS_NAMES:
+                self._kept.popitem(last=False)
+        return addresses
 
     def _allowed(self, address: str) -> bool:
         return is_public(address) or (self._network.allow_loopback and _is_loopback(address))
+
+
+def _looked_up(name: str) -> tuple[str, ...]:
+    """All addresses of `name`. Raises gaierror where the name servers do not answer."""
+    try:
+        infos = socket.getaddrinfo(name, 0, type=socket.SOCK_STREAM)
+    except UnicodeError:  # a label that is empty or longer than 63 characters
+        return ()
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:
+            raise
+        return ()
+    return tuple(dict.fromkeys(str(info[4][0]) for info in infos))
+
+
+def is_own(url: URL, network: Network) -> bool:
+    """Whether `url` leads to a server that the settings say is our own, by its name or on loopback."""
+    host = (url.host or "").lower()
+    if mapping(host, network.resolve) is not None:
+        return True
+    return network.allow_loopback and (host == "localhost" or _is_loopback(_literal(host) or ""))
 
 
 def _result(name: str, address: str, port: int) -> ResolveResult:

@@ -36,16 +36,37 @@ PRODUCT = "pairlake"
 """The name by which answers in archives may address us, where no user agent was sent."""
 
 ROBOTS_BYTES = 500 * 1024
-"""How much of a robots.txt is read: the least that RFC 9309 section 2.5 allows."""
+"""How much of a robots.txt or tdmrep.json is read: the least that RFC 9309 section 2.5 allows."""
 
 ROBOTS_REDIRECTS = 5
 """Redirects followed to a robots.txt: RFC 9309 section 2.3.1.2."""
 
-ROBOTS_SECONDS = 24 * 3600.0
+POLICY_SECONDS = 24 * 3600.0
 """How long a robots.txt is believed: RFC 9309 section 2.4."""
 
-ROBOTS_HOSTS = 4096
-"""Hosts whose robots.txt a process remembers from one partition to the next (ours: some MB)."""
+POLICY_HOSTS = 4096
+"""Hosts whose robots.txt and tdmrep.json a process remembers from one partition to the next (ours)."""
+
+POLICY_BYTES = 16 * 1024 * 1024
+"""Bytes of these files, as they were sent, that it remembers (ours: some ten times as much in memory)."""
+
+MAX_DELAY_SECONDS = 30.0
+"""Longest Crawl-delay that is kept to: a longer one counts as this (ours: RFC 9309 does not know the line,
+and one of a day would hold up a crawl for years)."""
+
+HEADERS = 128
+"""Header lines of an answer, and `HEADER_BYTES` of each: aiohttp's limits, stated."""
+HEADER_BYTES = 8190
+
+DNS_SECONDS = 300.0
+"""How long an address is believed (ours: the system's resolver does not tell what DNS allows; common TTLs
+are 300 s, and what is forbidden is checked at every use)."""
+DNS_FAILED_SECONDS = 30.0
+"""How long it is believed that a name has none (ours)."""
+DNS_NAMES = 65_536
+"""Names that a process remembers (ours: some 20 MB)."""
+DNS_THREADS = 64
+"""Names looked up at a time (ours: as many as `in_flight`, so that dead names delay none)."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +97,15 @@ class DownloadRules:
     """wait before the first retry, doubled for each further one (ours)"""
     max_retry_seconds: float = 30.0
     """longest wait before a retry: a Retry-After beyond it ends the attempt (ours)"""
-    per_host: int = 4
-    """requests to one host at a time (ours: browsers use 6)"""
+    host_failures: int = 16
+    """requests in a row that a host did not answer, after which the rest of its URLs is put off (ours: each
+    may cost `total_seconds` twice, and a dead host has thousands)"""
     honour_robots_txt: bool = True
     """ask robots.txt first, as RFC 9309 says"""
+    ask_tdmrep: bool = True
+    """ask each host's /.well-known/tdmrep.json as well (TDM Reservation Protocol)"""
     honour_opt_outs: bool = True
-    """refuse answers whose headers opt out; the signals seen are stored either way"""
+    """refuse pictures whose headers or host opt out; the signals seen are stored either way"""
     opt_out_directives: tuple[str, ...] = OPT_OUT_DIRECTIVES
     """X-Robots-Tag directives that count as an opt-out"""
     resize_mode: ResizeMode = "keep_ratio"
@@ -97,6 +121,10 @@ class DownloadRules:
 _AGENT = re.compile(r"[A-Za-z][A-Za-z_-]*(/\S+)? \(.*(https?://|mailto:|@).*\)")
 
 
+UNNAMED = "Pairlake (no contact: servers of our own alone are asked)"
+"""Sent where no user agent is set, which is so only for `Network.resolve` and loopback."""
+
+
 @dataclass(frozen=True)
 class Network:
     """How this machine reaches the web; decides nothing about the data and is not in the fingerprint.
@@ -105,19 +133,24 @@ class Network:
     crawled must be able to tell who it is and to complain.
     """
 
-    user_agent: str
-    """sent with every request; its first word, without the version, is the name looked for in robots.txt"""
+    user_agent: str | None = None
+    """sent with every request; its first word, without the version, is the name looked for in robots.txt.
+    Without one, only hosts in `resolve` and loopback addresses are asked"""
     resolve: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     """host name or pattern ("*.test") -> (address, port) to connect to, unvetted, instead of asking DNS"""
     allow_loopback: bool = False
     """let loopback addresses pass, on any port where the URL itself names one"""
     in_flight: int = 64
-    """answers being read or decoded at a time, per partition: bounds memory, with `max_bytes`"""
+    """answers being read or decoded at a time, per worker: bounds memory, with `max_bytes`"""
+    per_host: int = 4
+    """requests to one host at a time, in the whole run (ours: browsers use 6)"""
+    host_delay_seconds: float = 0.1
+    """between the starts of two requests to one host (ours); its robots.txt may ask for more (Crawl-delay)"""
     ca_file: str | None = None
     """certificates to trust instead of the system's (PEM)"""
 
     def __post_init__(self) -> None:
-        if not _AGENT.fullmatch(self.user_agent):
+        if self.user_agent is not None and not _AGENT.fullmatch(self.user_agent):
             raise ValueError(
                 f"user agent {self.user_agent!r} names no contact: write it as 'Name/version (+https://contact)'"
             )
@@ -125,4 +158,9 @@ class Network:
     @property
     def product(self) -> str:
         """The name that robots.txt and X-Robots-Tag know us by, in lower case."""
-        return re.split(r"[/ ]", self.user_agent, maxsplit=1)[0].lower()
+        return re.split(r"[/ ]", self.user_agent or PRODUCT, maxsplit=1)[0].lower()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing says that the servers asked are our own."""
+        return not (self.resolve or self.allow_loopback)

@@ -33,9 +33,9 @@ class DownloadStatus(StrEnum):
     TOO_MANY_REDIRECTS = "too_many_redirects"
     """more redirects than allowed, a loop for instance"""
     ROBOTS_DISALLOWED = "robots_disallowed"
-    """robots.txt forbids it, or could not be asked"""
+    """robots.txt forbids it, or could not be read"""
     OPT_OUT = "opt_out"
-    """the answer's headers opt out of this use"""
+    """the answer's headers, or the host's tdmrep.json, opt out of this use"""
     TOO_SMALL = "too_small"
     """the file has fewer bytes than the least allowed"""
     TOO_LARGE = "too_large"
@@ -48,6 +48,8 @@ class DownloadStatus(StrEnum):
     """the picture's header announces more pixels than allowed"""
     BAD_IMAGE = "bad_image"
     """a JPEG, PNG or WEBP that cannot be decoded: cut short or damaged"""
+    PUT_OFF = "put_off"
+    """not asked for: its host did not answer many times in a row, or asked us to wait for long"""
     NOT_ARCHIVED = "not_archived"
     """replay only: the archives hold no answer for the URL"""
 
@@ -66,3 +68,13 @@ class DownloadError(Exception):
         self.error = error
         self.transient = transient
         self.wait = wait
+
+
+UNNAMED_CRAWLER = (
+    "the open web is not crawled without a name: set `user_agent` in section [network] of lake.toml, "
+    'such as "Yourname/1.0 (+https://your.example/contact)", so that those who are crawled can reach you'
+)
+
+
+class UnnamedCrawlerError(Exception):
+    """A host of the open web would be asked, and no user agent with a contact is set."""

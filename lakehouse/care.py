@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lakehouse.lake import Lake
 from lakehouse.tables import Table
+from lakehouse.tables.published import PublishedTable
 
 
 def compact(lake: Lake, name: str) -> int | None:
@@ -12,6 +13,7 @@ def compact(lake: Lake, name: str) -> int | None:
     Rows, pins, releases and fingerprints stay as they are. The checksums of the files that it wrote go
     into the ledger, so that verification can tell when one of their bytes changes.
     """
+    lake.storage.check_writable()
     table = lake.table(name)
     if table.version() is None:
         return None
@@ -24,6 +26,8 @@ def compact(lake: Lake, name: str) -> int | None:
 
 def held(table: Table) -> frozenset[str]:
     """Data files of the table's newest version, relative to the lake's root."""
+    if isinstance(table, PublishedTable):
+        return table.held()
     dataset = table.dataset()
     name = table.spec.name
     if dataset is None:

@@ -16,11 +16,13 @@ from lakehouse import schema, settings
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.ledger import Ledger, Pins
 from lakehouse.tables import Range, Table, open_table
+from lakehouse.tables.delta import DeltaFormat
 from transforms.embeddings.model import ModelUnavailable, dimension
 from transforms.scores import PUBLISHED, Scorer, default_scorers
 
 if TYPE_CHECKING:
     from lakehouse.moments import At, Moment
+    from lakehouse.releases import Release
 
 _TEMPLATE = """\
 # A Pairlake lake. Every key is explained in docs/operations.md; what is not set has its default.
@@ -53,6 +55,8 @@ class Lake:
     With a `moment` it is the lake as a release or a time of the past saw it, and takes no writes.
     """
 
+    published: Release | None = None  # the one release that a pushed copy holds
+
     def __init__(self, told: settings.Settings, moment: Moment | None = None) -> None:
         self.moment = moment
         if moment is not None:
@@ -83,6 +87,14 @@ class Lake:
     def table(self, key: str) -> Table:
         """The table behind a ledger key: `scores/similarity_b32` is in `scores`."""
         return open_table(self.storage, self.spec(key.partition("/")[0]))
+
+    def sql_table(self, spec: schema.TableSpec) -> DeltaFormat:
+        """The table of `spec`, the ledger's included, as SQL reads it."""
+        return DeltaFormat(self.storage, spec)
+
+    def holds(self, key: str) -> bool:
+        """Whether the rows of a ledger key are here: a pushed copy may be without pictures."""
+        return True
 
     def scorers(self) -> list[Scorer]:
         """The scorers that the settings choose.
@@ -131,12 +143,18 @@ def open_lake(root: str | None = None, *, release: str | None = None, at: At = (
     """The lake at `root` (else LAKE_ROOT, else ./lake). Raises NoLakeError where there is none.
 
     With `release`, or with `at` (a time, `TABLE=VERSION`, or several of these), the lake as it was then: it
-    reads what there was and takes no writes. Raises UsageError where there is no such release or moment.
+    reads what there was and takes no writes. A pushed copy opens as the lake at its release. Raises
+    UsageError where there is no such release or moment.
     """
-    told = settings.load(settings.storage_at(root))
+    storage = settings.storage_at(root)
+    if not settings.is_lake(storage):
+        from lakehouse.published import open_copy  # here, as below: it knows lakes
+
+        return open_copy(storage, release, at)
+    told = settings.load(storage)
     if release is None and not at:
         return Lake(told)
-    from lakehouse.moments import resolve  # here, because moments know releases, which know lakes
+    from lakehouse.moments import resolve  # here, because moments know releases, and they know lakes
 
     return Lake(told, resolve(Lake(told), release, at))
 

@@ -75,8 +75,10 @@ def create(lake: Lake, name: str, note: str | None = None) -> Release:
 
 def list_releases(lake: Lake) -> list[Release]:
     """All releases, oldest first."""
+    if lake.published is not None:
+        return [lake.published]
     table = _open(lake)
-    found = [] if table is None else [_parsed(row) for row in _rows(table)]
+    found = [] if table is None else [parsed(row) for row in _rows(table)]
     return sorted(found, key=lambda release: (release.at, release.name))
 
 
@@ -152,25 +154,30 @@ def _rows(table: DeltaTable) -> list[dict[str, Any]]:
 
 def _commit(lake: Lake, table: DeltaTable, release: Release) -> bool:
     """False where another creator came first: delta-rs refuses the same transaction id from an old handle."""
-    sums = {key: {"whole": f.whole_hex, "content": f.content_hex} for key, f in release.fingerprints.items()}
-    row = {
-        **vars(release),
-        "pins": json.dumps(release.pins),
-        "views": json.dumps(release.views),
-        "counts": json.dumps(release.counts),
-        "fingerprints": json.dumps(sums),
-    }
     properties = CommitProperties(app_transactions=[Transaction(TABLE, 0)])
     with storage_errors(table.table_uri):
         try:
-            rows = pa.Table.from_pylist([row], schema=RELEASES)
+            rows = pa.Table.from_pylist([as_row(release)], schema=RELEASES)
             append(table, lake.storage, TABLE, rows, properties)
         except CommitFailedError:
             return False
     return True
 
 
-def _parsed(row: Mapping[str, Any]) -> Release:
+def as_row(release: Release) -> dict[str, Any]:
+    """The release as a row of RELEASES."""
+    sums = {key: {"whole": f.whole_hex, "content": f.content_hex} for key, f in release.fingerprints.items()}
+    return {
+        **vars(release),
+        "pins": json.dumps(release.pins),
+        "views": json.dumps(dict(release.views)),
+        "counts": json.dumps(dict(release.counts)),
+        "fingerprints": json.dumps(sums),
+    }
+
+
+def parsed(row: Mapping[str, Any]) -> Release:
+    """The release that `as_row` gave as a row."""
     pins = {key: (low, high) for key, (low, high) in json.loads(row["pins"]).items()}
     sums = {
         key: Fingerprint(int(f["whole"], 16), int(f["content"], 16))

@@ -140,9 +140,14 @@ def storage_at(root: str | None) -> Storage:
     return Storage(chosen if "://" in chosen else str(Path(chosen).resolve()), options)
 
 
+def is_lake(storage: Storage) -> bool:
+    """Whether there is a lake at the root of `storage`."""
+    return not (storage.is_local and not Path(storage.root).is_dir()) and storage.exists(FILE)
+
+
 def load(storage: Storage) -> Settings:
     """The settings of the lake at `storage`. Raises NoLakeError, or UsageError for a bad lake.toml."""
-    if (storage.is_local and not Path(storage.root).is_dir()) or not storage.exists(FILE):
+    if not is_lake(storage):
         raise NoLakeError(
             f"no lake at {storage.root}: make one with `lake init {storage.root}`, "
             "or name another with --root or LAKE_ROOT"

@@ -22,6 +22,7 @@ from deltalake.exceptions import DeltaError
 from deltalake.fs import DeltaStorageHandler
 
 from lakehouse.errors import StorageError, UsageError
+from lakehouse.webfiles import WebFiles
 
 CHUNK = 8 << 20  # bytes read at a time when a file is hashed
 
@@ -59,12 +60,20 @@ class Storage:
         """A pyarrow file system whose paths are relative to the root."""
         if self.is_local:
             return pafs.SubTreeFileSystem(self.root, pafs.LocalFileSystem())
+        if self.root.startswith(("http://", "https://")):
+            return pafs.PyFileSystem(WebFiles(self.root))
         return pafs.PyFileSystem(DeltaStorageHandler(self.root, dict(self.options)))
 
     def exists(self, path: str) -> bool:
         """Whether a file of that name is there."""
         with storage_errors(self.uri(path)):
             return bool(self.filesystem().get_file_info(path).type == pafs.FileType.File)
+
+    def size(self, path: str) -> int | None:
+        """The file's bytes; None where there is no such file."""
+        with storage_errors(self.uri(path)):
+            info = self.filesystem().get_file_info(path)
+        return int(info.size) if info.type == pafs.FileType.File else None
 
     def read(self, path: str) -> bytes:
         """The whole file."""

@@ -75,6 +75,11 @@ def totals(batches: Mapping[str, Sequence[Event]]) -> dict[str, Total]:
     }
 
 
+def standing(lake: Lake, release: Release) -> dict[str, Total]:
+    """What the release stands for, per key: what it recorded."""
+    return {key: Total(release.counts[key], release.fingerprints[key]) for key in release.pins}
+
+
 def findings(lake: Lake, release: Release, client: Client | None, full: bool) -> list[Finding]:
     """What is not as `release` recorded it; empty where all is.
 
@@ -83,7 +88,7 @@ def findings(lake: Lake, release: Release, client: Client | None, full: bool) ->
     damaged are not read: what a reader makes of damaged bytes is anybody's guess.
     """
     batches = pinned(lake.ledger.done(), release.pins)
-    recorded = {key: Total(release.counts[key], release.fingerprints[key]) for key in release.pins}
+    recorded = standing(lake, release)
     found = _differences(totals(batches), recorded, "the ledger has")
     if not full:
         return found
@@ -91,7 +96,7 @@ def findings(lake: Lake, release: Release, client: Client | None, full: bool) ->
     bad = {key for key in release.pins for f in damaged if f.key in (key, key.partition("/")[0])}
     read: dict[str, Total] = {}
     for key in release.pins:
-        if key in bad:
+        if key in bad or not lake.holds(key):
             continue
         try:
             read[key] = _rows(lake, key, release.pins[key], client)

@@ -30,6 +30,7 @@ from lakehouse.schema import FIXED, LEDGER, TableSpec
 from lakehouse.settings import Settings
 from lakehouse.sqlfiles import identifier, literal
 from lakehouse.tables.delta import DeltaFormat
+from lakehouse.tables.published import PublishedTable
 
 #: the tables that SQL reads
 TABLES = {name: spec for name, spec in FIXED.items() if spec.format == "delta"}
@@ -130,9 +131,12 @@ def script(lake: Lake, release: str | None = None) -> str:
     reader = _reader(lake, None, {}, release, {})
     what = f"release {release} of the lake" if release else lake.moment.what if lake.moment else "the lake"
     lines = [f"-- {what} at {lake.storage.root}, batches {_pin_text(reader.pins)}"]
-    if not lake.storage.is_local:
+    web = lake.storage.root.startswith(("http://", "https://"))
+    if not (lake.storage.is_local or web):
         lines.append("-- first let DuckDB reach the store: create secret (type s3, key_id …, secret …)")
-    lines += ["install delta;", "load delta;", "set timezone = 'UTC';"]
+    extensions = ["delta"] if lake.published is None else [] if lake.storage.is_local else ["httpfs"]
+    lines += [f"{verb} {name};" for name in extensions for verb in ("install", "load")]
+    lines.append("set timezone = 'UTC';")
     for name, text in _relations(lake, reader, "extension", None, None).items():
         lines.append(f"\ncreate or replace view {identifier(name)} as\n{text.strip().rstrip(';')}\n;")
     return "\n".join(lines) + "\n"
@@ -256,11 +260,11 @@ def _bases(
     for spec in (*TABLES.values(), _LEDGER):
         if read is not None and spec.name not in read:
             continue
-        table = DeltaFormat(lake.storage, spec)
+        table = lake.sql_table(spec)
         version = reader.versions.get(spec.name)
         ranges = relations.ranges_of(spec.name, reader.pins)
         if table.version() is None:
-            if ranges:
+            if ranges and lake.published is None:  # a copy has no file for a table without rows
                 raise DamagedError(
                     f"{table.uri} is missing, but the ledger has batches of it: bring it back from a copy, "
                     f"or make it anew with `lake rebuild {spec.name}`"
@@ -268,8 +272,7 @@ def _bases(
             made[spec.name] = relations.empty(spec.schema)
             continue
         if access == "extension":
-            at = "" if version is None else f", version => {version}"
-            source = f"delta_scan({literal(table.uri)}{at})"
+            source = _scan(table, version)
         else:
             assert connection is not None
             source = identifier(f"_{side}{spec.name}")
@@ -277,6 +280,13 @@ def _bases(
         everything = version is not None or spec is _LEDGER
         made[spec.name] = relations.table(spec, source, None if everything else ranges)
     return made
+
+
+def _scan(table: DeltaFormat, version: int | None) -> str:
+    if isinstance(table, PublishedTable):
+        return f"read_parquet([{', '.join(map(literal, table.uris()))}])"
+    at = "" if version is None else f", version => {version}"
+    return f"delta_scan({literal(table.uri)}{at})"
 
 
 def _pin_text(pins: Pins) -> str:

@@ -65,6 +65,7 @@ def add(
     if not (wat or warc or urls or crawl):
         raise click.UsageError("say what to add: --wat, --warc, --urls or --crawl")
     lake = open_lake(root)
+    lake.storage.check_writable()
     if crawl is not None and files is not None:
         new = sources.add_crawl(lake, crawl, files, seed, base_url)
         click.echo(f"{len(new)} new wat units of {len(lake.ledger.sources())} in all")
@@ -121,6 +122,7 @@ def run_(
     from lakehouse.stages import UNREADABLE, Options, chosen
 
     lake = open_lake(root)
+    lake.storage.check_writable()
     statuses = _statuses(retry) if retry is not None else ()
     options = Options(replay, statuses, view, wait, skip_unreadable)
     if statuses and not stage:
@@ -163,4 +165,5 @@ def rebuild(
     from lakehouse.stages import Options
 
     lake = open_lake(root)
+    lake.storage.check_writable()
     progress.rebuild(lake, stage, Options(replay=replay, skip_unreadable=skip_unreadable), cluster)

@@ -107,3 +107,24 @@ def verify(root: str | None, /, name: str, fast: bool, **cluster: Any) -> None:
     if findings:
         raise LakeError(f"release {name} does not verify: {len(findings)} findings")
     click.echo(f"release {name} verifies")
+
+
+@release.command()
+@click.argument("name")
+@click.option("--to", required=True, metavar="ROOT", help="A folder or s3:// URI of its own.")
+@click.option("--pictures", is_flag=True, help="Copy the pictures too.")
+@cluster_options
+@click.pass_obj
+def push(root: str | None, /, name: str, to: str, pictures: bool, **cluster: Any) -> None:
+    """Copy a release to where others open it read-only: lake --root ROOT; without pictures."""
+    from lakehouse import open_lake, releases
+    from lakehouse.cluster import connect
+    from lakehouse.push import push
+
+    lake = open_lake(root)
+    releases.get(lake, name)
+    with connect(lake.settings.with_cluster(**cluster).cluster) as client:
+        made, sent = push(lake, name, to, client, pictures)
+    size = sum(file.bytes for file in made.files)
+    click.echo(f"release {name}: {len(made.files)} files of {size:,} bytes at {to}, {sent} of them sent now")
+    click.echo(f"next: lake --root {to} release verify {name}")

@@ -199,7 +199,10 @@ class DeltaFormat:
             table.update_incremental()
         return int(table.version())
 
-    def _slices(self, table: DeltaTable, ranges: Sequence[Range]) -> list[Slice]:
+    def _slices(self, ranges: Sequence[Range]) -> list[Slice]:
+        table = self._open()
+        if table is None:
+            return []
         actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
         by = f"partition.{self.spec.partition_by}"
         slices = []
@@ -222,9 +225,7 @@ class DeltaFormat:
     ) -> dd.DataFrame:
         """The rows of `ranges`; partitions are made of whole files, large files are cut into slices."""
         schema = _chosen(self.spec.schema, columns)
-        table = self._open()
-        slices = self._slices(table, ranges) if table is not None else []
-        slices = [s for s in slices if f"{self.spec.name}/{s.path}" not in skip]
+        slices = [s for s in self._slices(ranges) if f"{self.spec.name}/{s.path}" not in skip]
         if rows is not None:
             slices = [piece for s in slices for piece in _cut(s, rows)]
         most = rows or max((s.stop for s in slices), default=1)
@@ -244,9 +245,7 @@ class DeltaFormat:
     def arrow(self, ranges: Sequence[Range], columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of `ranges` in this process."""
         schema = _chosen(self.spec.schema, columns)
-        table = self._open()
-        slices = self._slices(table, ranges) if table is not None else []
-        return _read(slices, self.storage, self.spec, list(ranges), schema)
+        return _read(self._slices(ranges), self.storage, self.spec, list(ranges), schema)
 
     def dataset(self, version: int | None = None) -> Any:
         """A pyarrow dataset of the table."""

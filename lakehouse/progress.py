@@ -13,6 +13,7 @@ from rich.progress import Progress as Bar
 
 from lakehouse import run as runner
 from lakehouse.cluster import connect
+from lakehouse.export.plan import Request
 from lakehouse.lake import Lake
 from lakehouse.stages import Options, Stage
 
@@ -33,6 +34,24 @@ def rebuild(lake: Lake, names: Sequence[str], options: Options, cluster: Mapping
         return runner.rebuild(lake, client, names, options, progress)
 
 
+def export(lake: Lake, request: Request, to: str, cluster: Mapping[str, Any]) -> dict[str, Any]:
+    """`export.run.export` with a bar that counts shards."""
+    from lakehouse.export.run import export
+
+    console = Console(stderr=True)
+    with _client(lake, cluster) as client:
+        if not console.is_terminal:
+            return export(lake, client, request, to)
+        with _bar(console) as bar:
+            task = bar.add_task(f"{request.format} of {request.view}", total=None, rows="")
+
+            def report(done: int, total: int, rows: int) -> None:
+                rate = rows / max(bar.tasks[task].elapsed or 0, 0.1)
+                bar.update(task, total=total, completed=done, rows=f"{rows:,} pairs, {rate:,.0f}/s")
+
+            return export(lake, client, request, to, report)
+
+
 @contextmanager
 def _client(lake: Lake, cluster: Mapping[str, Any]) -> Iterator[Any]:
     with connect(lake.settings.with_cluster(**cluster).cluster) as client:
@@ -48,16 +67,20 @@ def _drawn() -> Iterator[runner.Progress]:
     if not console.is_terminal:
         yield _lines()
         return
-    columns = (
+    with _bar(console) as bar:
+        yield _bars(bar)
+
+
+def _bar(console: Console) -> Bar:
+    return Bar(
         TextColumn("{task.description:<28}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rows]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        console=console,
     )
-    with Bar(*columns, console=console) as bar:
-        yield _bars(bar)
 
 
 def _bars(bar: Bar) -> runner.Progress:

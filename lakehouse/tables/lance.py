@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import dask.dataframe as dd
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -213,6 +214,25 @@ class LanceFormat:
                 late_materialization=payload,
             ).to_table()
 
+    def places(self, ranges: Sequence[Range]) -> tuple[int, pa.RecordBatchReader]:
+        """The newest version and, for the rows of `ranges`, key and place, which is what `at` takes.
+
+        Reads 16 bytes a row.
+        """
+        key = self.spec.key[0]
+        schema = pa.schema([(key, pa.int64()), ("place", pa.int64())])
+        dataset = self._open()
+        if dataset is None:
+            return 0, pa.RecordBatchReader.from_batches(schema, [])
+        return int(dataset.version), pa.RecordBatchReader.from_batches(
+            schema, _places(dataset, key, ranges, schema)
+        )
+
+    def at(self, version: int, places: Sequence[int], column: str) -> pa.ChunkedArray:
+        """`column` of the rows at `places` of a version, in their order."""
+        with storage_errors(self.uri):
+            return _at(self.storage, self.spec, version).take(list(places), columns=[column])[column]
+
     def arrow(self, ranges: Sequence[Range], columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of `ranges` in this process."""
         schema = _chosen(self.spec.schema, columns)
@@ -258,6 +278,20 @@ class LanceFormat:
         if dataset is None:
             return []
         return [_version(dataset, entry) for entry in reversed(dataset.versions())]
+
+
+def _places(
+    dataset: lance.LanceDataset, key: str, ranges: Sequence[Range], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    start = 0
+    for rows in dataset.scanner(columns=[key, "batch"], scan_in_order=True).to_batches():
+        batches = rows["batch"].to_numpy()
+        wanted = np.zeros(len(rows), bool)
+        for one in ranges:
+            wanted |= (batches >= one.low) & (batches <= one.high)
+        places = pa.array(np.arange(start, start + len(rows))[wanted], pa.int64())
+        start += len(rows)
+        yield pa.record_batch([rows[key].filter(pa.array(wanted)), places], schema=schema)
 
 
 def _version(dataset: lance.LanceDataset, entry: Mapping[str, Any]) -> Version:

@@ -26,6 +26,6 @@ def exported(
     **changes: Any,
 ) -> dict[str, Any]:
     """Exports a view of the lake and returns the manifest."""
-    request = Request(**{"format": form, "view": VIEW, "release": None, "rows": rows, "seed": 0} | changes)
+    request = Request(**{"format": form, "view": VIEW, "of": "head", "shard_rows": rows, "seed": 0} | changes)
     assert form in FORMATS
     return export(lake, client, request, str(to), report)

@@ -19,6 +19,12 @@ from lakehouse import views
 from lakehouse.lake import Lake
 
 
+#: the webdataset package leaves its files to the garbage collector
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
 @pytest.fixture(scope="module")
 def folder(demo: Lake, client: Client, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The view as shards."""

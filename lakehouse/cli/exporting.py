@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from lakehouse.cli.base import cluster_options, main
+from lakehouse.cli.base import cluster_options, main, moment_options
 
 FORMATS = ("webdataset", "parquet", "datacomp", "huggingface", "urls")
 
@@ -15,9 +16,9 @@ FORMATS = ("webdataset", "parquet", "datacomp", "huggingface", "urls")
 @click.argument("form", metavar="FORMAT", type=click.Choice(FORMATS))
 @click.option("--view", required=True, metavar="V", help="Whose pairs: laion2b_en, or a view of your own.")
 @click.option("--to", required=True, metavar="DIR", help="An empty folder or object-store URI.")
-@click.option("--release", metavar="NAME", help="As this release saw the view.")
 @click.option("--rows", type=click.IntRange(1), help="Per shard; each format has its own default.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order of rows.")
+@moment_options
 @cluster_options
 @click.pass_obj
 def export(
@@ -26,9 +27,10 @@ def export(
     form: str,
     view: str,
     to: str,
-    release: str | None,
     rows: int | None,
     seed: int,
+    release: str | None,
+    at: Sequence[str],
     **cluster: Any,
 ) -> None:
     """Write a view's pairs as webdataset, parquet, datacomp, huggingface or urls.
@@ -39,8 +41,9 @@ def export(
     from lakehouse.export import FORMATS as KNOWN
     from lakehouse.export.plan import Request
 
-    lake = open_lake(root)
-    request = Request(form, view, release, rows or KNOWN[form].rows, seed)
+    lake = open_lake(root, release=release, at=at)
+    of = lake.moment.what if lake.moment else "head"
+    request = Request(form, view, of, rows or KNOWN[form].rows, seed)
     manifest = progress.export(lake, request, to, cluster)
     missing = manifest["left_out"]["no_picture"]
     without = f"; {missing:,} have no stored picture" if missing else ""

@@ -71,9 +71,6 @@ def _card(manifest: Mapping[str, Any]) -> str:
         for name, dtype in [("image", "image"), *[(name, _dtype(dtype)) for name, dtype in _COLUMNS]]
     )
     size = sum(file["bytes"] for file in manifest["files"])
-    where = (
-        f"release `{manifest['release']}`" if manifest["release"] else "no release: head, at the pins below"
-    )
     pins = "\n".join(f"- {key}: batches {low} to {high}" for key, (low, high) in manifest["pins"].items())
     return f"""\
 ---
@@ -99,7 +96,7 @@ task_categories:
 
 {manifest["rows"]:,} image-text pairs of the view `{manifest["view"]}` of a Pairlake lake.
 
-- version: {where}
+- version: {manifest["of"]}, at the pins below
 - content fingerprint: `{manifest["fingerprint"]}`
 - made with Pairlake {manifest["package"]}
 - pairs of the view without a stored picture, left out: {manifest["left_out"]["no_picture"]:,}

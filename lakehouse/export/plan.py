@@ -14,13 +14,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakehouse import releases, views
+from lakehouse import views
 from lakehouse.errors import UsageError
 from lakehouse.export.base import FOLDER, Format, store, store_parquet
 from lakehouse.lake import Lake
-from lakehouse.ledger import Pins
 from lakehouse.relations import ranges_of
-from lakehouse.settings import Settings
 from lakehouse.sqlfiles import identifier, literal
 from lakehouse.storage import Storage
 from lakehouse.tables.lance import LanceFormat
@@ -36,12 +34,12 @@ class Request:
 
     format: str
     view: str
-    release: str | None
-    rows: int  # per shard
+    of: str  # what the lake was opened at: "head", or a moment in words
+    shard_rows: int
     seed: int
 
 
-def shard_rows(number: int) -> str:
+def part(number: int) -> str:
     """Where the plan's part of a shard is."""
     return f"{FOLDER}/{number:05d}.parquet"
 
@@ -64,26 +62,25 @@ def begun(target: Storage, request: Request) -> dict[str, Any] | None:
     return None
 
 
-def make(settings: Settings, request: Request, form: Format, target: Storage) -> dict[str, Any]:
+def make(lake: Lake, request: Request, form: Format, target: Storage) -> dict[str, Any]:
     """Runs the view and writes the plan; returns what the manifest will begin with."""
-    lake = Lake(settings)
-    pins, sql = _view(lake, request)
+    sql = views.definition(lake, request.view)
+    pins = lake.pins()
     images = lake.table("images")
     assert isinstance(images, LanceFormat)
     version, places = images.places(ranges_of("images", pins))
     plan: dict[str, Any] = {
         **asdict(request),
         "view_sha256": hashlib.sha256(json.dumps(sql, sort_keys=True).encode()).hexdigest(),
-        "pins": pins,
+        "pins": {key: list(pin) for key, pin in pins.items()},
         "package": importlib.metadata.version("pairlake"),
         "images_version": version if form.pictures else None,
     }
-    at_head = None if request.release else pins
-    with views.connect(lake, at_head, release=request.release) as connection:
+    with views.connect(lake, None if lake.moment else pins) as connection:
         connection.register("_places", places)
         with views.sql_errors(f"view {request.view}: "):
-            chosen = connection.execute(_query(request, form)).to_arrow_reader(request.rows)
-            plan |= _write(target, chosen, request.rows, form.pictures)
+            chosen = connection.execute(_query(request, form)).to_arrow_reader(request.shard_rows)
+            plan |= _write(target, chosen, request.shard_rows, form.pictures)
     store(target, FILE, json.dumps(plan).encode())
     return plan
 
@@ -92,17 +89,6 @@ def _entries(target: Storage) -> list[Any]:
     import pyarrow.fs as pafs
 
     return list(target.filesystem().get_file_info(pafs.FileSelector("", allow_not_found=True)))
-
-
-def _view(lake: Lake, request: Request) -> tuple[Pins, dict[str, str]]:
-    """The pins, and the SQL of the view and of what it reads."""
-    if request.release is None:
-        return lake.pins(), views.definition(lake, request.view)
-    release = releases.get(lake, request.release)
-    if request.view not in release.views:
-        there = ", ".join(sorted(release.views))
-        raise UsageError(f"no view {request.view!r} in release {release.name}; there are {there}")
-    return release.pins, dict(release.views)
 
 
 def _query(request: Request, form: Format) -> str:
@@ -131,10 +117,10 @@ def _write(target: Storage, chosen: pa.RecordBatchReader, size: int, pictures: b
         pending += len(table)
         while pending >= size:
             joined = pa.concat_tables(waiting)
-            store_parquet(target, shard_rows(shards), joined.slice(0, size))
+            store_parquet(target, part(shards), joined.slice(0, size))
             waiting, pending = [joined.slice(size)], pending - size
             rows, shards = rows + size, shards + 1
     if pending:
-        store_parquet(target, shard_rows(shards), pa.concat_tables(waiting))
+        store_parquet(target, part(shards), pa.concat_tables(waiting))
         rows, shards = rows + pending, shards + 1
     return {"rows": rows, "shards": shards, "left_out": {"no_picture": without}}

@@ -17,10 +17,11 @@ from lakehouse import settings
 from lakehouse.cluster import resources
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.export import plan as plans
-from lakehouse.export.base import FOLDER, Shard, Written, store
+from lakehouse.export.base import FOLDER, Format, Shard, Written, store
 from lakehouse.export.plan import Request
 from lakehouse.fingerprints import Fingerprint, fingerprint
 from lakehouse.lake import Lake
+from lakehouse.moments import Moment
 from lakehouse.storage import Storage, storage_errors
 from lakehouse.tables.lance import LanceFormat
 
@@ -45,7 +46,7 @@ def export(lake: Lake, client: Client, request: Request, to: str, report: Report
     if plan is not None and "files" in plan:
         return plan
     if plan is None:
-        plan = _result(client, delayed(plans.make)(lake.settings, request, form, target))
+        plan = _result(client, delayed(_plan)(_told(lake), request, form, target))
     shards = [Shard(number, plan["shards"]) for number in range(plan["shards"])]
     results = _shards(lake, client, request, target, plan, shards, report)
     total = Fingerprint()
@@ -72,7 +73,7 @@ def _shards(
     """What each shard's task says of it, in order; those that an earlier try wrote are not written again."""
     found = {s.number: json.loads(target.read(_done(s))) for s in shards if target.exists(_done(s))}
     todo = [s for s in shards if s.number not in found]
-    tasks = [delayed(_write)(lake.settings, request.format, target, plan, s) for s in todo]
+    tasks = [delayed(_write)(_told(lake), request.format, target, plan, s) for s in todo]
     futures = client.compute(tasks, resources=resources(client, "io"))
     try:
         for future in as_completed(futures):
@@ -84,15 +85,30 @@ def _shards(
     return [found[shard.number] for shard in shards]
 
 
+def _told(lake: Lake) -> tuple[settings.Settings, Moment | None]:
+    """What a worker opens the same lake with."""
+    return lake.settings, lake.moment
+
+
+def _plan(
+    told: tuple[settings.Settings, Moment | None], request: Request, form: Format, target: Storage
+) -> dict[str, Any]:
+    return plans.make(Lake(*told), request, form, target)
+
+
 def _write(
-    told: settings.Settings, form: str, target: Storage, plan: dict[str, Any], shard: Shard
+    told: tuple[settings.Settings, Moment | None],
+    form: str,
+    target: Storage,
+    plan: dict[str, Any],
+    shard: Shard,
 ) -> dict[str, Any]:
     """Runs on a worker: one shard, from its part of the plan."""
-    path = plans.shard_rows(shard.number)
+    path = plans.part(shard.number)
     with storage_errors(target.uri(path)), target.filesystem().open_input_file(path) as file:
         rows = pq.read_table(file)
     if formats.FORMATS[form].pictures:
-        rows = _with_pictures(Lake(told), plan["images_version"], rows)
+        rows = _with_pictures(Lake(*told), plan["images_version"], rows)
     files = formats.FORMATS[form].write(target, shard, rows)
     result = {
         "shard": shard.number,

@@ -46,6 +46,10 @@ sql query *args:
 release name *args:
     uv run lake release create {{name}} {{args}}
 
+# a subset leaves the lake: just export webdataset --view laion2b_en --to DIR
+export *args:
+    uv run lake export {{args}}
+
 # the tests; options go to pytest
 test *args:
     uv run pytest {{args}}

@@ -18,7 +18,6 @@ from PIL import Image
 from lakehouse import views
 from lakehouse.lake import Lake
 
-
 #: the webdataset package leaves its files to the garbage collector
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"

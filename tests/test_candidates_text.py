@@ -1,13 +1,11 @@
-"""Texts are cleaned as LAION cleaned them, and their language is told as LAION told it."""
+"""Texts are cleaned as LAION cleaned them."""
 
-import gcld3
 import pyarrow.parquet as pq
 import pytest
 from crawl_units import RULES, SHARED
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from transforms.candidates.language import identifier
 from transforms.candidates.text import clean, cut
 
 
@@ -92,40 +90,3 @@ def test_rows_of_laion_are_clean_already() -> None:
     changed = [text for text in texts if clean(text, RULES) != text]
     assert len(changed) == 10
     assert all("&" in text or not text.isprintable() or text.strip() != text for text in changed)
-
-
-# The Universal Declaration of Human Rights, article 1, first sentence, in ten languages and seven scripts
-ARTICLE_1 = {
-    "en": "All human beings are born free and equal in dignity and rights.",
-    "de": "Alle Menschen sind frei und gleich an Würde und Rechten geboren.",
-    "fr": "Tous les êtres humains naissent libres et égaux en dignité et en droits.",
-    "ru": "Все люди рождаются свободными и равными в своем достоинстве и правах.",
-    "el": "Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια και τα δικαιώματα.",
-    "ja": "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。",
-    "zh": "人人生而自由，在尊严和权利上一律平等。他们赋有理性和良心。",
-    "ar": "يولد جميع الناس أحرارا متساوين في الكرامة والحقوق.",
-    "hi": "सभी मनुष्यों को गौरव और अधिकारों के मामले में जन्मजात स्वतन्त्रता और समानता प्राप्त है।",
-    "ko": "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다.",
-}
-
-
-@pytest.mark.parametrize("language", ARTICLE_1)
-def test_language(language: str) -> None:
-    found, probability = identifier(RULES)(ARTICLE_1[language])
-    assert found == language
-    assert 0.7 < probability <= 1
-
-
-def test_an_answer_that_is_not_reliable_is_no_language() -> None:
-    # reference figure of the project: "IMG_2034.JPG" gives Afrikaans, not reliable
-    result = gcld3.NNetLanguageIdentifier(5, 2000).FindLanguage("IMG_2034.JPG")
-    assert (result.language, result.is_reliable) == ("af", False)
-    found, probability = identifier(RULES)("IMG_2034.JPG")
-    assert found is None
-    assert probability == pytest.approx(result.probability)
-
-
-def test_script_suffix_is_removed() -> None:
-    text = "Vsichki hora se razhdat svobodni i ravni po dostoynstvo i prava."
-    assert gcld3.NNetLanguageIdentifier(5, 2000).FindLanguage(text).language == "bg-Latn"
-    assert identifier(RULES)(text)[0] == "bg"

@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 from transforms.candidates.rules import CandidateRules
 
+# The one of CLD3's codes that IANA's registry of language subtags has replaced
+CURRENT = {"iw": "he"}
+
 # One identifier per thread: it keeps state while it looks at a text, and gives up the interpreter lock
 _local = threading.local()
 
@@ -14,8 +17,8 @@ _local = threading.local()
 def identifier(rules: CandidateRules) -> Callable[[str], tuple[str | None, float]]:
     """A function from a text to (language, probability).
 
-    The language is a BCP 47 code without its script ("zh" for "zh-Latn"), None where CLD3 does not call
-    its answer reliable; the probability, 0 to 1, is kept in both cases.
+    The language is a code without its script ("zh" for "zh-Latn"), as `rules.language_codes` says, None
+    where CLD3 does not call its answer reliable; the probability, 0 to 1, is kept in both cases.
     """
     import gcld3
 
@@ -24,9 +27,13 @@ def identifier(rules: CandidateRules) -> Callable[[str], tuple[str | None, float
         _local.find = gcld3.NNetLanguageIdentifier(*limits).FindLanguage
         _local.limits = limits
     find = _local.find
+    replaced = CURRENT if rules.language_codes == "current" else {}
 
     def identify(text: str) -> tuple[str | None, float]:
         result = find(text)
-        return (result.language.partition("-")[0] if result.is_reliable else None), result.probability
+        if not result.is_reliable:
+            return None, result.probability
+        language = result.language.partition("-")[0]
+        return replaced.get(language, language), result.probability
 
     return identify

@@ -92,6 +92,8 @@ class CandidateRules:
     # Language: CLD3 as LAION called it, NNetLanguageIdentifier(min_num_bytes=5, max_num_bytes=2000).
     language_min_bytes: int = 5
     language_max_bytes: int = 2_000
+    # Codes of languages. "current": those of BCP 47 today, Hebrew as he; "cld3", LAION: as CLD3 has them, iw.
+    language_codes: Literal["current", "cld3"] = "current"
 
     # URL lists: the first of these columns that the file has.
     url_columns: tuple[str, ...] = ("url", "URL")
@@ -115,6 +117,7 @@ PRESETS: Mapping[str, CandidateRules] = {
         urls="validated",
         one_row_per_url=True,
         quote_texts=True,
+        language_codes="cld3",
         max_raw_text_chars=16 * MIB,
         schemes=("http", "https", "ftp", "ftps"),
         excluded_extensions=(),

@@ -50,6 +50,10 @@ release name *args:
 export *args:
     uv run lake export {{args}}
 
+# make a release again from what it recorded, and compare: just reproduce v1 again
+reproduce name into *args:
+    uv run lake release reproduce {{name}} --into {{into}} {{args}}
+
 # the tests; options go to pytest
 test *args:
     uv run pytest {{args}}

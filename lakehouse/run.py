@@ -172,7 +172,7 @@ def _run_stage(lake: Lake, client: Client, stage: Stage, options: Options, progr
         progress.start(todo, len(groups))
         try:
             for works in groups:
-                _run_one(lake, client, stage, works, options, progress)
+                run_one(lake, client, stage, works, options, progress)
                 progress.batch(stage, len(works))
                 committed += 1
         except ConflictError:
@@ -204,9 +204,10 @@ def _groups(lake: Lake, todo: Plan) -> list[tuple[str, ...]]:
 
 
 @model_errors()
-def _run_one(
+def run_one(
     lake: Lake, client: Client, stage: Stage, works: Sequence[str], options: Options, progress: Progress
 ) -> None:
+    """One batch: claims it, computes it, commits it. What fails is given up, and nothing of it is kept."""
     selection = _selection(lake, stage, options)
     claim = lake.ledger.claim(stage.keys, works, stage.fingerprint(), selection, _rules(stage))
     try:

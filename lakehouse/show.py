@@ -24,6 +24,7 @@ from lakehouse.diff import Diff
 from lakehouse.errors import StorageError, UsageError
 from lakehouse.lake import Lake
 from lakehouse.releases import Release
+from lakehouse.reproduce import Outcome
 from lakehouse.run import Plan
 from lakehouse.storage import explain
 
@@ -267,3 +268,16 @@ def diff(found: Diff, names: Sequence[str], as_json: bool) -> None:
     click.echo(title if lines else f"{title}: no difference")
     if lines:
         _draw(pa.Table.from_pylist(lines))
+
+
+def outcomes(found: Sequence[Outcome], as_json: bool) -> None:
+    """How a release was reproduced, stage by stage; what differs is told row by row."""
+    lines = [dataclasses.asdict(outcome) for outcome in found]
+    if as_json:
+        click.echo(json.dumps(lines, indent=2))
+        return
+    names = ("key", "verdict", "batches", "rows", "largest")
+    _draw(pa.Table.from_pylist([{name: line[name] for name in names} for line in lines]))
+    for outcome in found:
+        for detail in outcome.details:
+            click.echo(f"{outcome.key}: {detail}")

@@ -128,3 +128,30 @@ def push(root: str | None, /, name: str, to: str, pictures: bool, **cluster: Any
     size = sum(file.bytes for file in made.files)
     click.echo(f"release {name}: {len(made.files)} files of {size:,} bytes at {to}, {sent} of them sent now")
     click.echo(f"next: lake --root {to} release verify {name}")
+
+
+@release.command()
+@click.argument("name")
+@click.option("--into", required=True, metavar="ROOT", help="The root of the new lake.")
+@click.option("--refetch", is_flag=True, help="Ask the web for the pictures again.")
+@as_json
+@cluster_options
+@click.pass_obj
+def reproduce(
+    root: str | None, /, name: str, into: str, refetch: bool, as_json: bool, **cluster: Any
+) -> None:
+    """Make a release again from what it recorded, with today's code, and compare."""
+    from lakehouse import open_lake, releases, show
+    from lakehouse.cluster import connect
+    from lakehouse.reproduce import reproduce
+
+    lake = open_lake(root)
+    releases.get(lake, name)
+    with connect(lake.settings.with_cluster(**cluster).cluster) as client:
+        outcomes = reproduce(
+            lake, name, into, client, refetch, lambda s: click.echo(f"{s.stage}: batch {s.batch}", err=True)
+        )
+    show.outcomes(outcomes, as_json)
+    differ = [outcome.key for outcome in outcomes if outcome.verdict == "differs"]
+    if differ:
+        raise LakeError(f"release {name} is not reproduced: {', '.join(differ)} differ")

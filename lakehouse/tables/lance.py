@@ -200,6 +200,15 @@ class LanceFormat:
         )
         return frame
 
+    def fragments(self, ranges: Sequence[Range]) -> list[int]:
+        """The numbers of the fragments that hold rows of `ranges`."""
+        dataset = self._open()
+        if dataset is None:
+            return []
+        return sorted(
+            {p.fragment for p in _pieces(dataset, self.spec.name, predicate(ranges), None, frozenset())}
+        )
+
     def take(self, version: int, fragments: Sequence[int], keys: Sequence[int]) -> pa.Table:
         """The rows of `fragments` whose key is among `keys`: reads the payload of those rows alone."""
         dataset = _at(self.storage, self.spec, version)

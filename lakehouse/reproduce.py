@@ -1,0 +1,307 @@
+"""Reproduces a release: its stages made again from what it recorded, with today's code, and compared.
+
+The batches that the release pins are done once more in a lake of their own, in the order in which they were
+finished, each over the same works with the same rules. So every batch sees what it saw then, and a difference
+is found in the first batch that has one.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import dask.dataframe as dd
+import pandas as pd
+import pyarrow as pa
+from distributed import Client
+
+from lakehouse import lake as lakes
+from lakehouse import run, settings, sqlfiles
+from lakehouse.comparison import Compared, compare
+from lakehouse.errors import LakeError, UsageError
+from lakehouse.events import Event
+from lakehouse.lake import Lake
+from lakehouse.releases import Release, get
+from lakehouse.schema import TableSpec
+from lakehouse.stages import RETRY, Options, Stage, stages, unit_of
+from lakehouse.storage import Storage
+from lakehouse.tables import Range
+from lakehouse.tables.lance import LanceFormat
+from lakehouse.verification import pinned
+from transforms import columns
+from transforms.candidates.reasons import Note
+from transforms.downloads import FETCHED
+
+MARK = "reproduces.json"  # at the new lake's root: which release it reproduces
+KEPT = (
+    "cluster",
+    "batches",
+    "network",
+    "crawls",
+    "reads",
+    "writes",
+    "thresholds",
+)  # of lake.toml, as they are
+RULES = ("candidates", "downloads")  # of lake.toml, as the release recorded them
+RETRIED = "retry-"  # begins the work of trying failed URLs again
+
+
+@dataclass(frozen=True)
+class Step:
+    """One batch of a release: what was done, and what came of it."""
+
+    stage: str
+    works: tuple[str, ...]
+    selection: str
+    rules: Mapping[str, Any]
+    done: Mapping[str, Event]  # the event of each ledger key
+
+    @property
+    def batch(self) -> int:
+        """Its number in the lake that was released."""
+        return int(next(iter(self.done.values()))["batch"])
+
+
+@dataclass
+class Outcome:
+    """What became of one ledger key."""
+
+    key: str
+    verdict: str = "not rebuilt"  # equal, within tolerance, differs, not rebuilt
+    batches: int = 0
+    rows: int = 0
+    largest: float = 0.0  # difference of two numbers
+    details: list[str] = field(default_factory=list)  # the first rows that differ, or why nothing was made
+
+
+def reproduce(
+    lake: Lake,
+    name: str,
+    into: str,
+    client: Client,
+    refetch: bool = False,
+    report: Callable[[Step], None] = lambda step: None,
+) -> list[Outcome]:
+    """Makes the release `name` again in a new lake at `into`; one outcome per ledger key, upstream first.
+
+    Pictures are taken from the pinned tables, unless `refetch`: then their URLs are asked for again, and what
+    has changed on the web differs. Ends at the first stage that differs. What an interrupted call has done is
+    not done again. Raises UsageError where something else is at `into`, LakeError where today's code or
+    models cannot be made to follow the recorded rules.
+    """
+    release = get(lake, name)
+    if lake.published is not None:
+        raise UsageError("a pushed copy does not have what a release was made from: reproduce it at home")
+    steps = _steps(lake, release)
+    made = _prepared(lake, release, steps, settings.storage_at(into))
+    known = {stage.name: stage for stage in stages(made)}
+    outcomes = {key: Outcome(key) for step in steps for key in step.done}
+    numbers: dict[tuple[str, int], int] = {}
+    for step in steps:
+        if step.stage not in known:
+            outcomes[step.stage].details = ["no stage of today makes it: it was imported"]
+            continue
+        report(step)
+        stage = _faithful(known[step.stage], step)
+        if stage.kind == "downloads" and not refetch:
+            stage = replace(stage, build=_pinned_downloads(lake, step))
+        number = 1 + sum(name == step.stage for name, _ in numbers)
+        _do(made, client, stage, _mapped(step.works, numbers), number, step)
+        numbers[step.stage, step.batch] = number
+        if _differs(lake, made, client, step, number, outcomes):
+            break
+    return list(outcomes.values())
+
+
+# ---------------------------------------------------------------------- what was done
+
+
+def _steps(lake: Lake, release: Release) -> list[Step]:
+    """The pinned batches in the order in which they were finished."""
+    state = lake.ledger.state()
+    claims = {event["token"]: event for event in state.rows if event["event"] == "claim"}
+    together: dict[str, dict[str, Event]] = {}
+    for events in pinned(state.done(), release.pins).values():
+        for event in events:
+            together.setdefault(event["token"], {})[event["key"]] = event
+    found = []
+    for token, done in sorted(together.items(), key=lambda item: min(e["at"] for e in item[1].values())):
+        first = next(iter(done.values()))
+        stage = "downloads" if "downloads" in done else first["key"]
+        rules = json.loads(claims[token]["details"]) if token in claims else {}
+        found.append(Step(stage, tuple(first["units"]), first["selection"], rules, done))
+    return found
+
+
+def _prepared(lake: Lake, release: Release, steps: Sequence[Step], storage: Storage) -> Lake:
+    """The new lake, with the recorded rules, the views of the release and the same sources."""
+    mark = json.dumps({"release": release.name, "at": str(release.at), "root": lake.storage.root})
+    if not settings.is_lake(storage):
+        lakes.init(storage.root, _toml(_settings(lake, steps)))
+        storage.write(MARK, mark.encode())
+    elif not storage.exists(MARK) or storage.read(MARK).decode() != mark:
+        raise UsageError(f"there is a lake at {storage.root}: reproduce into a root of its own")
+    own = release.views.keys() - sqlfiles.house().keys() - {"scorers", "own_thresholds"}
+    for view in own if storage.is_local else ():
+        storage.write(f"sql/{view}.sql", release.views[view].encode())
+    made = lakes.open_lake(storage.root)
+    units = {unit_of(work) for step in steps if step.stage == "candidates" for work in step.works}
+    wanted = [source for source in lake.ledger.sources() if source.unit in units]
+    made.ledger.add_sources(lambda have: [source for source in wanted if source not in have])
+    return made
+
+
+def _settings(lake: Lake, steps: Sequence[Step]) -> dict[str, Any]:
+    told = tomllib.loads(lake.storage.read(settings.FILE).decode())
+    found = {name: told[name] for name in ("lake", *KEPT) if name in told}
+    for name in RULES:
+        recorded = [step.rules for step in steps if step.stage == name]
+        if recorded:
+            found[name] = {key: value for key, value in recorded[-1].items() if value is not None}
+    for model in lake.settings.models:
+        entry = {"architecture": model.architecture, "pretrained": model.pretrained}
+        builtin = model.name in settings.BUILTIN
+        found.setdefault("models", {})[model.name] = {} if builtin else {k: v for k, v in entry.items() if v}
+    scorers = dict.fromkeys(
+        step.stage.partition("/")[2] for step in steps if step.stage.startswith("scores/")
+    )
+    ordered = [scorer.name for scorer in lake.scorers() if scorer.name in scorers]
+    found["scores"] = {"scorers": ordered}
+    return found
+
+
+def _toml(table: Mapping[str, Any], above: str = "") -> str:
+    """`table` as TOML. JSON writes texts, numbers, truth values and lists of them the same way."""
+    told = {k: json.dumps(v, ensure_ascii=False) for k, v in table.items() if not isinstance(v, Mapping)}
+    plain = [f"{json.dumps(name)} = {value}" for name, value in told.items()]
+    text = "\n".join(plain) + "\n"
+    for name, inner in table.items():
+        if isinstance(inner, Mapping):
+            path = f"{above}{json.dumps(name)}"
+            text += f"[{path}]\n{_toml(inner, f'{path}.')}"
+    return text
+
+
+def _faithful(stage: Stage, step: Step) -> Stage:
+    """`stage`, if it follows the rules that the release recorded."""
+    today = json.loads(json.dumps(stage.rules(), sort_keys=True, default=str))
+    differ = sorted(k for k in today.keys() & step.rules.keys() if today[k] != step.rules[k])
+    unknown = sorted(step.rules.keys() - today.keys())
+    if differ or unknown:
+        why = ", ".join(
+            [*(f"{name} is another" for name in differ), *(f"{name} is unknown" for name in unknown)]
+        )
+        raise LakeError(
+            f"{step.stage}: cannot be made by the recorded rules: {why}: "
+            "bring the model that was used, or the version of Pairlake that `lake release show` names"
+        )
+    return stage
+
+
+# ---------------------------------------------------------------------- doing it again
+
+
+def _mapped(works: Sequence[str], numbers: Mapping[tuple[str, int], int]) -> tuple[str, ...]:
+    """Works that name batches, such as `candidates:7`, with the numbers that these have in the new lake."""
+    found = []
+    for work in works:
+        key, _, number = work.rpartition(":")
+        place = (key, int(number)) if number.isdigit() else ("", 0)
+        found.append(f"{key}:{numbers[place]}" if place in numbers else work)
+    return tuple(found)
+
+
+def _do(made: Lake, client: Client, stage: Stage, works: Sequence[str], number: int, step: Step) -> None:
+    if any(event["batch"] == number for event in made.ledger.done(stage.name)):
+        return  # by an earlier call, which was interrupted
+    retry = tuple(works[0].rpartition(":")[0].removeprefix(RETRIED).split("-"))
+    again = works[0].startswith(RETRIED) and not works[0].startswith(RETRY)
+    view = step.selection.removeprefix("view:").rpartition("@")[0] or None
+    noted = any(c["name"] == f"note:{Note.UNREADABLE}" for c in next(iter(step.done.values()))["counts"])
+    options = Options(retry=retry if again else (), view=view, skip_unreadable=noted)
+    run.run_one(made, client, stage, works, options, run.Progress())
+
+
+def _pinned_downloads(lake: Lake, step: Step) -> Callable[[Lake, Sequence[str], Options], list[dd.DataFrame]]:
+    """In the place of fetching: the rows and pictures of a pinned batch, as they are stored."""
+
+    def build(made: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
+        pin = (step.batch, step.batch)
+        rows = lake.read("downloads", [pin], columns.DOWNLOADS.names, lake.settings.batches.rows)
+        images = lake.table("images")
+        assert isinstance(images, LanceFormat)
+        meta = columns.meta(columns.counted(FETCHED))
+        pictures = rows.map_partitions(
+            _with_pictures,
+            images.storage,
+            images.spec,
+            images.version(),
+            images.fragments([Range(*pin)]) if "images" in step.done else [],
+            meta=meta,
+            enforce_metadata=False,
+        )
+        counts = dd.from_map(_counts, [step.done["downloads"]["counts"]], meta=meta, enforce_metadata=False)
+        return [pictures, counts]
+
+    return build
+
+
+def _with_pictures(
+    part: pd.DataFrame, storage: Storage, spec: TableSpec, version: int | None, fragments: Sequence[int]
+) -> pd.DataFrame:
+    wanted = part["url_id"][part["status"] == "success"].tolist()
+    pictures: dict[int, bytes] = {}
+    if wanted and fragments and version is not None:
+        taken = LanceFormat(storage, spec).take(version, fragments, wanted)
+        pictures = dict(zip(taken["url_id"].to_pylist(), taken["image"].to_pylist(), strict=True))
+    image = pa.array([pictures.get(key) for key in part["url_id"].tolist()], pa.large_binary())
+    rows = part.assign(image=pd.array(image, pd.ArrowDtype(pa.large_binary())))
+    fields = pa.schema([f.with_nullable(True) for f in FETCHED])
+    return columns.to_pandas(columns.with_counts(columns.to_arrow(rows, fields), "", {}))
+
+
+def _counts(recorded: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    by_unit: dict[str, dict[str, int]] = {}
+    for count in recorded:
+        by_unit.setdefault(count["unit"], {})[count["name"]] = count["n"]
+    tables = [columns.count_rows(FETCHED, unit, counts) for unit, counts in by_unit.items()]
+    return columns.to_pandas(pa.concat_tables([columns.counted(FETCHED).empty_table(), *tables]))
+
+
+# ---------------------------------------------------------------------- comparing
+
+
+def _differs(
+    lake: Lake, made: Lake, client: Client, step: Step, number: int, outcomes: Mapping[str, Outcome]
+) -> bool:
+    """Notes what came of a step; whether one of its keys differs."""
+    again = {event["key"]: event for event in made.ledger.done() if event["batch"] == number}
+    for key, before in step.done.items():
+        outcome, after = outcomes[key], again[key]
+        spec = lake.spec(key.partition("/")[0])
+        part = key.partition("/")[2] or None
+        same = (before["rows"], before["content"]) == (after["rows"], after["content"])
+        found: Compared = client.submit(
+            compare,
+            lake.storage,
+            made.storage,
+            spec,
+            Range(step.batch, step.batch, part),
+            Range(number, number, part),
+            content=not same,
+            pure=False,
+        ).result()
+        outcome.batches += 1
+        outcome.rows += after["rows"]
+        outcome.largest = max(outcome.largest, found.largest)
+        if not same or found.beyond:
+            outcome.verdict = "differs"
+            where = f"batch {step.batch} ({', '.join(step.works[:3])}{', …' if len(step.works) > 3 else ''})"
+            totals = f"{before['rows']} rows then, {after['rows']} now"
+            outcome.details = [f"{where}: {totals}", *found.rows]
+        elif outcome.verdict != "within tolerance":
+            outcome.verdict = "within tolerance" if found.largest else "equal"
+    return any(outcomes[key].verdict == "differs" for key in step.done)

@@ -103,6 +103,32 @@ def test_first_frame_of_an_animation(kind: str) -> None:
     assert near(pixel(data), (255, 0, 0))
 
 
+def test_first_frame_of_a_gif_and_its_transparency() -> None:
+    rules = DownloadRules(quality=100, formats=("GIF",))
+    frames = [Image.new("RGB", SIZE, colour) for colour in ("red", "lime")]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=50)
+    assert near(pixel(data, rules=rules), (255, 0, 0))
+    image = Image.new("P", SIZE, 1)
+    image.putpalette([0, 0, 0, 10, 200, 30])
+    assert near(pixel(encoded(image, "GIF", transparency=1), rules=rules), (255, 255, 255))
+
+
+def test_jpegs_that_store_red_green_and_blue() -> None:
+    data = encoded(Image.new("RGB", SIZE, (200, 30, 90)), quality=100, keep_rgb=True)
+    assert near(pixel(data), (200, 30, 90))
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+def test_colours_of_jpegs_that_are_made_smaller(subsampling: int) -> None:
+    data = encoded(Image.new("RGB", (900, 700), (200, 30, 90)), quality=100, subsampling=subsampling)
+    assert near(pixel(data), (200, 30, 90))
+
+
+def test_a_cmyk_jpeg_that_is_made_smaller() -> None:
+    ink = Image.new("CMYK", (900, 700), (255, 0, 0, 0))
+    assert near(pixel(encoded(ink, quality=100)), (0, 255, 255))
+
+
 def test_metadata_is_stripped_and_damaged_metadata_harms_nothing() -> None:
     exif = Image.Exif()
     exif[0x010E] = "secret"

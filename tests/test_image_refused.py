@@ -126,6 +126,39 @@ def test_a_picture_just_below_the_limit_passes() -> None:
     assert refused(encoded(photo(401, 300)), rules) == ("too_many_pixels", "401 x 300")
 
 
+# img2dataset refuses below min_image_size and above max_aspect_ratio; at the limit both let pass.
+@pytest.mark.parametrize("size", [(400, 99), (99, 400)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_filters_on_side_and_shape(size: tuple[int, int], kind: str) -> None:
+    data, told = encoded(photo(*size), kind), f"{size[0]} x {size[1]}"
+    assert picture(data, DownloadRules(min_side=99)).width == size[0]
+    assert refused(data, DownloadRules(min_side=100)) == ("too_narrow", told)
+    assert picture(data, DownloadRules(max_aspect_ratio=4.05)).width == size[0]
+    assert refused(data, DownloadRules(max_aspect_ratio=4.0)) == ("too_long", told)
+
+
+def test_a_square_passes_an_aspect_ratio_of_one() -> None:
+    assert picture(encoded(photo(80, 80)), DownloadRules(max_aspect_ratio=1.0)).width == 80
+    assert refused(encoded(photo(81, 80)), DownloadRules(max_aspect_ratio=1.0)) == ("too_long", "81 x 80")
+
+
+def test_formats_are_those_of_the_rules() -> None:
+    assert refused(SMALL["PNG"], DownloadRules(formats=("JPEG", "GIF"))) == ("refused_format", "PNG")
+    gif = encoded(photo(60, 40), "GIF")
+    assert refused(gif, DownloadRules()) == ("refused_format", "GIF")
+    assert picture(gif, DownloadRules(formats=("JPEG", "GIF"))).width == 60
+    with pytest.raises(ValueError, match="TIFF"):
+        DownloadRules(formats=("JPEG", "TIFF"))
+
+
+def test_a_jpeg_of_endless_scans() -> None:
+    """Each scan makes a decoder pass over all pixels: a small file of thousands would hold it for minutes."""
+    data = SMALL["progressive"]
+    last = data.rindex(b"\xff\xda")
+    scan = data[last:-2]
+    assert refused(data[:-2] + scan * 501 + data[-2:]) == ("bad_image", "JPEG, more than 500 scans")
+
+
 def test_a_png_header_of_no_pixels() -> None:
     assert refused(png_header(0, 10))[0] == "bad_image"
 

@@ -1,4 +1,4 @@
-"""Resizing: img2dataset's modes, never larger than before, original size kept, close to a full decode."""
+"""Resizing: img2dataset's modes, larger only where asked, original size kept, close to a full decode."""
 
 from __future__ import annotations
 
@@ -89,8 +89,42 @@ def test_close_to_a_full_decode(width: int) -> None:
     assert 10 * np.log10(255**2 / ((short - full) ** 2).mean()) > 38
 
 
-@pytest.mark.parametrize(("kind", "signature"), [("JPEG", b"\xff\xd8\xff"), ("WEBP", b"RIFF")])
+# As img2dataset without resize_only_if_bigger: the side that the mode speaks of becomes 256 in any case.
+@pytest.mark.parametrize(
+    ("mode", "stored"),
+    [
+        ("no", (100, 50)),
+        ("keep_ratio", (512, 256)),
+        ("keep_ratio_largest", (256, 128)),
+        ("border", (256, 256)),
+        ("center_crop", (256, 256)),
+    ],
+)
+def test_enlarged_where_asked(mode: ResizeMode, stored: tuple[int, int]) -> None:
+    image = Image.new("RGB", (100, 50), "red")
+    image.paste((0, 0, 255), (50, 0, 100, 50))
+    found = picture(encoded(image, "PNG"), DownloadRules(resize_mode=mode, only_if_bigger=False))
+    out = decoded(found.data)
+    assert (found.width, found.height) == (100, 50)
+    assert out.size == stored
+    middle = out.height // 2
+    assert np.allclose(out.getpixel((2, middle)), (254, 0, 0), atol=8)  # type: ignore[arg-type]
+    assert np.allclose(out.getpixel((out.width - 3, middle)), (0, 0, 254), atol=8)  # type: ignore[arg-type]
+
+
+def test_what_is_not_scaled_is_not_changed() -> None:
+    """PNG loses nothing: a picture that fits comes out pixel by pixel, whatever decoded it."""
+    image = photo(200, 150)
+    rules = DownloadRules(format="PNG")
+    assert np.array_equal(np.asarray(decoded(picture(encoded(image, "PNG"), rules).data)), np.asarray(image))
+    jpeg = encoded(image, quality=90)
+    assert np.array_equal(np.asarray(decoded(picture(jpeg, rules).data)), np.asarray(decoded(jpeg)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "signature"), [("JPEG", b"\xff\xd8\xff"), ("WEBP", b"RIFF"), ("PNG", b"\x89PNG")]
+)
 def test_output_format(kind: str, signature: bytes) -> None:
     out = picture(encoded(photo()), DownloadRules(format=kind, quality=60)).data  # type: ignore[arg-type]
     assert out.startswith(signature)
-    assert len(out) < len(picture(encoded(photo()), DownloadRules(format=kind)).data)  # type: ignore[arg-type]
+    assert kind == "PNG" or len(out) < len(picture(encoded(photo()), DownloadRules(format=kind)).data)  # type: ignore[arg-type]

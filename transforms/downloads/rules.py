@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 ResizeMode = Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center_crop"]
-"""img2dataset's names; pictures are only ever made smaller (its `resize_only_if_bigger`).
+"""img2dataset's names.
 
 - ``keep_ratio``: the shorter side becomes `size`;
 - ``center_crop``: the same, then the middle square is cut out (LAION-5B: 224, `dbdl.py`);
@@ -18,19 +18,20 @@ ResizeMode = Literal["no", "border", "keep_ratio", "keep_ratio_largest", "center
 """
 
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP")
-"""Formats accepted: LAION-5B's (`dbdl.py`), which refused GIF, TIFF and everything else."""
+"""Formats that LAION-5B took (`dbdl.py`); it refused GIF, TIFF and everything else."""
+
+KNOWN_FORMATS = (*IMAGE_FORMATS, "GIF")
+"""Formats that a lake may take; there is no decoder for others."""
 
 OPT_OUT_DIRECTIVES = ("noai", "noimageai", "noml", "noindex", "noimageindex", "none")
 """X-Robots-Tag directives that refuse this use: img2dataset's four, `noml` (asked for in its issue 365)
 and `none`, which Google's robots meta tag specification defines as `noindex, nofollow`."""
 
-REDUCING_GAP = 1.5
-"""A JPEG is decoded, and any picture box-reduced, to no less than this many times the wanted size before the
-bicubic resize (Pillow's `reducing_gap`). Ours: 300 photos came to 46.6 dB of a full decode on average, and to
-47.1 dB at 2.0, which Pillow calls close to fair resampling but takes a fifth longer."""
+MAX_SCANS = 500
+"""Scans of a progressive JPEG: libjpeg-turbo's own limit where it is fuzzed. Each passes over all pixels."""
 
-MAX_SIDE: Mapping[str, int] = {"JPEG": 65_500, "WEBP": 16_383}
-"""Longest side of each output format: libjpeg's JPEG_MAX_DIMENSION, WebP's container specification."""
+MAX_SIDE: Mapping[str, int] = {"JPEG": 65_500, "WEBP": 16_383, "PNG": 2**31 - 1}
+"""Longest side of each output format: libjpeg's JPEG_MAX_DIMENSION, WebP's and PNG's specifications."""
 
 PRODUCT = "pairlake"
 """The name by which answers in archives may address us, where no user agent was sent."""
@@ -71,7 +72,10 @@ DNS_THREADS = 64
 
 @dataclass(frozen=True)
 class DownloadRules:
-    """Every number that decides what becomes of a URL; part of the stage's fingerprint."""
+    """Every number that decides what becomes of a URL; part of the stage's fingerprint.
+
+    Raises ValueError where `formats` names none that we know, or `quality` is not 1 to 100.
+    """
 
     connect_seconds: float = 20.0
     """to resolve the name, connect and shake hands (LAION-5B, `dbdl.py`: 20)"""
@@ -89,6 +93,12 @@ class DownloadRules:
     """of a file (LAION-5B, `dbdl.py`: 5,000)"""
     max_pixels: int = 89_478_484
     """width times height in the picture's header (LAION-5B, `dbdl.py`)"""
+    min_side: int = 0
+    """pixels of the shorter side of the original; 0 for no limit (as img2dataset; LAION: none)"""
+    max_aspect_ratio: float = 0.0
+    """longer side over shorter side of the original; 0 for no limit (as img2dataset; LAION: none)"""
+    formats: tuple[str, ...] = IMAGE_FORMATS
+    """formats of files that are taken, of JPEG, PNG, WEBP and GIF (LAION-5B, `dbdl.py`)"""
     redirects: int = 10
     """redirects followed (as Python's urllib, with which img2dataset fetches)"""
     retries: int = 1
@@ -109,13 +119,22 @@ class DownloadRules:
     opt_out_directives: tuple[str, ...] = OPT_OUT_DIRECTIVES
     """X-Robots-Tag directives that count as an opt-out"""
     resize_mode: ResizeMode = "keep_ratio"
-    """how pictures are made smaller (img2dataset's usual for CLIP training)"""
+    """how pictures are resized (img2dataset's usual for CLIP training)"""
+    only_if_bigger: bool = True
+    """leave pictures alone that are smaller than wanted (img2dataset's resize_only_if_bigger)"""
     size: int = 256
     """pixels of the side that `resize_mode` speaks of (img2dataset's default)"""
-    format: Literal["JPEG", "WEBP"] = "JPEG"
+    format: Literal["JPEG", "WEBP", "PNG"] = "JPEG"
     """encoding of the stored picture (img2dataset's default)"""
     quality: int = 95
-    """of the stored picture (img2dataset's default)"""
+    """of the stored picture; PNG has none, it loses nothing (img2dataset's default)"""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.formats if name not in KNOWN_FORMATS]
+        if unknown or not self.formats:
+            raise ValueError(f"formats = {list(self.formats)}: expected some of {', '.join(KNOWN_FORMATS)}")
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"quality = {self.quality}: expected 1 to 100")
 
 
 _AGENT = re.compile(r"[A-Za-z][A-Za-z_-]*(/\S+)? \(.*(https?://|mailto:|@).*\)")

@@ -110,7 +110,9 @@ def picture(data: bytes, rules: DownloadRules) -> Picture:
         small = np.ascontiguousarray(_TURNS[orientation](small))
     if orientation >= 5:
         width, height = height, width
-    return Picture(width, height, phash(_grey(small)), _encoded(_framed(small, (width, height), rules), rules))
+    return Picture(
+        width, height, phash(_grey(small)), _encoded(_framed(small, (width, height), rules), rules)
+    )
 
 
 def phash(image: Image.Image) -> int:

@@ -202,11 +202,12 @@ def recover(lake: Lake, claim: Claim) -> None:
     """
     lake.ledger.renew(claim)
     for key in claim.keys:
-        part = key.partition("/")[2]
         table = lake.table(key)
         table.fence(key)
-        where = f"batch = {claim.batch}"
-        if part:
-            quoted = part.replace("'", "''")
-            where += f" and {table.spec.partition_by} = '{quoted}'"
-        table.delete(where)
+        table.delete(where(table.spec, key, f"batch = {claim.batch}"))
+
+
+def where(spec: TableSpec, key: str, condition: str) -> str:
+    """The SQL condition, for the rows of one ledger key alone."""
+    part = key.partition("/")[2].replace("'", "''")
+    return f"{condition} and {spec.partition_by} = '{part}'" if part else condition

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from lakehouse.lake import Lake
-from lakehouse.tables import Table
-from lakehouse.tables.published import PublishedTable
 
 
 def compact(lake: Lake, name: str) -> int | None:
@@ -19,21 +17,6 @@ def compact(lake: Lake, name: str) -> int | None:
         return None
     version = table.compact()
     known = {file["path"] for event in lake.ledger.events() for file in event["files"] or ()}
-    written = sorted(held(table) - known)
+    written = sorted(table.files().keys() - known)
     lake.ledger.compacted(name, [(path, lake.storage.sha256(path)) for path in written], version)
     return version
-
-
-def held(table: Table) -> frozenset[str]:
-    """Data files of the table's newest version, relative to the lake's root."""
-    if isinstance(table, PublishedTable):
-        return table.held()
-    dataset = table.dataset()
-    name = table.spec.name
-    if dataset is None:
-        return frozenset()
-    if table.spec.format == "delta":
-        return frozenset(f"{name}/{path}" for path in dataset.files)
-    return frozenset(
-        f"{name}/data/{file.path}" for part in dataset.get_fragments() for file in part.data_files()
-    )

@@ -5,7 +5,7 @@
     │   └── NoLakeError          there is no lake at this root
     ├── ConflictError            another driver works on the same table: wait, or stop it
     ├── RulesChangedError        a stage's rules differ from those its rows were made with: rebuild
-    ├── DamagedError             stored data does not match what the ledger says: `lake release verify`
+    ├── DamagedError             stored data does not match what the ledger says: `lake verify`
     └── StorageError             the store refused: disk full, no permission, no network
 
 Each message says what happened, to what, and what to do. A caller who wants to survive all of them

@@ -68,6 +68,10 @@ class Events:
                 pins[event["key"]] = (min(low, event["batch"]), max(high, event["batch"]))
         return pins
 
+    def dropped(self) -> set[tuple[str, int]]:
+        """Generations, as (key, number), whose rows a cleanup took out."""
+        return {(event["key"], event["generation"]) for event in self.rows if event["event"] == "drop"}
+
     def sources(self) -> list[Source]:
         """The registered units of input, in the order of their registration."""
         rows = sorted((e for e in self.rows if e["event"] == "source"), key=lambda e: int(e["batch"]))

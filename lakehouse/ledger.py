@@ -317,6 +317,16 @@ class Ledger:
             event = {"key": name, "batch": 0, "event": "compact", "files": found, "version": version}
             self._append(lambda state: [event], ["compact"])
 
+    def dropped(self, key: str, generation: int, batches: tuple[int, int]) -> None:
+        """Records that the rows of a generation are gone."""
+        event = {"key": key, "batch": batches[1], "event": "drop", "generation": generation, "owner": owner()}
+        self._append(lambda state: [event], ["drop"])
+
+    def pruned(self, name: str, version: int) -> None:
+        """Records that native versions of the table `name` before `version` are gone."""
+        event = {"key": name, "batch": 0, "event": "purge", "version": version, "owner": owner()}
+        self._append(lambda state: [event], ["purge"])
+
     def switch(self) -> None:
         """Lets readers see every generation that was being built: all in one commit."""
 
@@ -335,9 +345,14 @@ def _identity(event: Mapping[str, Any]) -> tuple[object, ...]:
     return event["key"], event["batch"], event["event"], event.get("token"), event["at"]
 
 
+def holds(claim: Event, state: Events) -> bool:
+    """Whether the driver that made the claim may still be at work."""
+    return is_alive(claim, state.lease_until(claim["token"]), _ACTIVE)
+
+
 def _refuse_live(claim: Event, state: Events) -> None:
-    until = state.lease_until(claim["token"])
-    if is_alive(claim, until, _ACTIVE):
+    if holds(claim, state):
+        until = state.lease_until(claim["token"])
         raise ConflictError(
             f"{claim['key']}: batch {claim['batch']} is claimed by {claim['owner']} "
             f"until {until:%H:%M:%S} UTC: wait for it (--wait), or stop that driver"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from lakehouse.errors import UsageError
-from lakehouse.events import Pins
+from lakehouse.events import Events, Pins
 from lakehouse.lake import Lake
 
 At = str | datetime | Sequence[str]  # a moment, TABLE=VERSION, or several of these
@@ -59,7 +59,18 @@ def _pins(lake: Lake, time: datetime) -> Pins:
             else f"the first batch was finished at {first:%Y-%m-%dT%H:%M:%S.%fZ}"
         )
         raise UsageError(f"the lake had no rows at {time:%Y-%m-%dT%H:%M:%SZ}: {there}")
+    gone = [key for key, pin in pins.items() if _is_dropped(state, key, pin)]
+    if gone:
+        raise UsageError(
+            f"the rows that {', '.join(sorted(gone))} had at {time:%Y-%m-%dT%H:%M:%SZ} were cleaned up "
+            "after a rebuild: only a release keeps such rows"
+        )
     return pins
+
+
+def _is_dropped(state: Events, key: str, pin: tuple[int, int]) -> bool:
+    numbers = {event["generation"] for event in state.done(key) if pin[0] <= event["batch"] <= pin[1]}
+    return any((key, number) in state.dropped() for number in numbers)
 
 
 def _parsed(at: At) -> tuple[list[datetime], dict[str, int]]:

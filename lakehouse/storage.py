@@ -66,8 +66,13 @@ class Storage:
 
     def exists(self, path: str) -> bool:
         """Whether a file of that name is there."""
+        return self.size(path) is not None
+
+    def remove(self, path: str) -> None:
+        """Deletes the file."""
+        self.check_writable()
         with storage_errors(self.uri(path)):
-            return bool(self.filesystem().get_file_info(path).type == pafs.FileType.File)
+            self.filesystem().delete_file(path)
 
     def size(self, path: str) -> int | None:
         """The file's bytes; None where there is no such file."""
@@ -172,5 +177,5 @@ def explain(error: BaseException, what: str) -> str:
     if isinstance(error, PermissionError) or "Permission denied" in text:
         return f"no permission for {what}: check the rights on the lake's root"
     if isinstance(error, FileNotFoundError):
-        return f"{what} is missing: `lake release verify NAME` lists what else is not as it was"
+        return f"{what} is missing: `lake verify` lists what else is not as it was"
     return f"{what}: {text[:300]}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -16,7 +17,6 @@ import pyarrow as pa
 from dask.delayed import delayed
 from distributed import Client
 
-from lakehouse.care import held
 from lakehouse.errors import LakeError
 from lakehouse.events import Event, Pins
 from lakehouse.fingerprints import Fingerprint, fingerprint
@@ -31,13 +31,31 @@ if TYPE_CHECKING:
 UNREADABLE = (LakeError, OSError, ValueError, RuntimeError, LookupError, MemoryError, pa.ArrowException)
 
 
+class Kind(StrEnum):
+    """What a finding says of the lake."""
+
+    MISSING = "missing"  # a file
+    TRUNCATED = "truncated"  # a file of another length
+    ALTERED = "altered"  # a file with other bytes
+    DAMAGED = "damaged"  # a log: a commit or a checkpoint
+    UNREADABLE = "unreadable"  # a table, or a file of it
+    DIFFERS = "differs"  # rows or sums are not those that were recorded
+    AUDIT = "audit"  # a query that must return nothing returns rows
+    ORPHANED = "orphaned"  # files that no version names, of batches that came to nothing
+    UNFINISHED = "unfinished"  # a batch whose driver is gone
+
+
+LEFT_OVER = (Kind.ORPHANED, Kind.UNFINISHED)  # of a crash; nothing that a reader sees is touched
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as a release recorded it; `file` is relative to the lake's root."""
+    """One thing that is not as it was recorded; `file` is relative to the lake's root."""
 
     key: str
     file: str | None
     problem: str
+    kind: Kind = Kind.DIFFERS
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.key, self.file, self.problem) if part)
@@ -101,7 +119,8 @@ def findings(lake: Lake, release: Release, client: Client | None, full: bool) ->
         try:
             read[key] = _rows(lake, key, release.pins[key], client)
         except UNREADABLE as error:
-            damaged.append(Finding(key, None, f"cannot be read: {' '.join(str(error).split())[:300]}"))
+            problem = f"cannot be read: {' '.join(str(error).split())[:300]}"
+            damaged.append(Finding(key, None, problem, Kind.UNREADABLE))
     return [*found, *damaged, *_differences(read, recorded, "the table has")]
 
 
@@ -121,26 +140,39 @@ def _differences(have: Mapping[str, Total], recorded: Mapping[str, Total], who: 
 def _files(lake: Lake, batches: Mapping[str, Sequence[Event]], client: Client | None) -> list[Finding]:
     """Data files whose bytes are not those that the ledger recorded, be it for a batch or a compaction."""
     tables = {key.partition("/")[0] for key in batches}
-    kept = {name: held(lake.table(name)) for name in tables}
+    kept = {name: lake.table(name).files() for name in tables}
     merged = [e for e in lake.ledger.events() if e["event"] == "compact" and e["key"] in tables]
     checks = [
-        delayed(_checked)(lake.storage, event["key"], file["path"], file["sha256"])
+        delayed(_checked)(lake.storage, event["key"], file["path"], file["sha256"], sizes[file["path"]])
         for event in [*merged, *[e for events in batches.values() for e in events]]
+        for sizes in [kept[event["key"].partition("/")[0]]]
         for file in event["files"]
-        if file["path"] in kept[event["key"].partition("/")[0]]
+        if file["path"] in sizes
     ]
     return [finding for finding in _compute(checks, client) if finding is not None]
 
 
-def _checked(storage: Storage, key: str, path: str, sha256: str) -> Finding | None:
+def _checked(storage: Storage, key: str, path: str, sha256: str, size: int) -> Finding | None:
     """Runs on a worker."""
+    found = sized(key, path, size, storage.size(path))
+    if found is not None:
+        return found
     try:
-        found = storage.sha256(path)
+        digest = storage.sha256(path)
     except LakeError as error:
-        return Finding(key, path, str(error))
-    return (
-        None if found == sha256 else Finding(key, path, "its bytes are not those that were written (sha256)")
-    )
+        return Finding(key, path, str(error), Kind.UNREADABLE)
+    if digest == sha256:
+        return None
+    return Finding(key, path, "its bytes are not those that were written (sha256)", Kind.ALTERED)
+
+
+def sized(key: str, path: str, size: int, there: int | None) -> Finding | None:
+    """What is wrong with a data file of which `size` bytes were written and `there` are found, if any."""
+    if there is None:
+        return Finding(key, path, "is missing", Kind.MISSING)
+    if there != size:
+        return Finding(key, path, f"has {there:,} bytes where {size:,} were written", Kind.TRUNCATED)
+    return None
 
 
 def _rows(lake: Lake, key: str, pin: tuple[int, int], client: Client | None) -> Total:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from lakehouse.fingerprints import fingerprint
 from lakehouse.lake import Lake, init
 from lakehouse.ledger import Result
+from lakehouse.tables import Range
 from transforms.candidates.keys import sample_id, url_id
 
 UNIT = "crawl-1"
@@ -124,3 +125,10 @@ def small(root: Path | str) -> Lake:
 
 def _outcomes(rows: Rows) -> set[tuple[int, str]]:
     return {(row["url_id"], row["status"]) for row in rows}
+
+
+def stored(lake: Lake, key: str) -> tuple[int, int]:
+    """Rows of a ledger key at head, read from its table, and the sum of their hashes over all columns."""
+    low, high = lake.pins()[key]
+    rows = lake.table(key).arrow([Range(low, high, key.partition("/")[2] or None)])
+    return len(rows), fingerprint(rows).whole

@@ -120,7 +120,7 @@ def test_one_flipped_bit_in_any_data_file_is_found(lake: Lake, table: str) -> No
 @pytest.mark.parametrize("table", TABLES)
 def test_one_flipped_bit_in_a_file_that_compaction_wrote_is_found(lake: Lake, table: str) -> None:
     compaction(lake)
-    for path in care.held(lake.table(table)):
+    for path in lake.table(table).files():
         size = (Path(lake.storage.root) / path).stat().st_size
         for place in (0, size // 3, size // 2, size - 1):
             damage(lake, path, place)

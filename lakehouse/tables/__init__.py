@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("LANCE_LOG", "error")  # before lance is imported: else it warns of every new dataset
+
 from lakehouse.schema import TableSpec
 from lakehouse.storage import Storage
 from lakehouse.tables.base import DataFile, Range, Table, Version, Writer

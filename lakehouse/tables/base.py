@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 import dask.dataframe as dd
@@ -96,11 +97,20 @@ class Table(Protocol):
     def dataset(self, version: int | None = None) -> Any:
         """What DuckDB and Arrow can scan: the table at its newest or another native version."""
 
+    def files(self) -> dict[str, int]:
+        """Data files of the newest version with their sizes in bytes; paths relative to the lake's root."""
+
     def delete(self, predicate: str) -> int:
         """Takes the rows out that satisfy the SQL `predicate`; returns the number of rows."""
 
     def compact(self) -> int:
         """Rewrites small files into larger ones; returns the version."""
+
+    def prune(self, before: datetime, dry_run: bool) -> tuple[int, int]:
+        """Deletes what only versions from before that moment need; the newest version stays whole.
+
+        Returns the oldest version that can be read then, and the number of files or versions that go.
+        """
 
     def version(self) -> int | None:
         """The newest native version, or None where the table has never been written."""

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import dask.dataframe as dd
@@ -22,6 +23,7 @@ from deltalake.transaction import AddAction, RemoveAction
 from lakehouse.errors import StorageError, UsageError
 from lakehouse.schema import TableSpec
 from lakehouse.storage import Storage, storage_errors
+from lakehouse.tables import logs
 from lakehouse.tables.base import DataFile, Range, Version, grouped
 from transforms import columns as frames
 
@@ -255,6 +257,15 @@ class DeltaFormat:
         with storage_errors(self.uri):
             return table.to_pyarrow_dataset()
 
+    def files(self) -> dict[str, int]:
+        """Data files of the newest version with their sizes."""
+        table = self._open()
+        if table is None:
+            return {}
+        actions = pa.table(table.get_add_actions())
+        paths = [f"{self.spec.name}/{path}" for path in actions["path"].to_pylist()]
+        return dict(zip(paths, actions["size_bytes"].to_pylist(), strict=True))
+
     def delete(self, predicate: str) -> int:
         """Copy-on-write delete."""
         self.storage.check_writable()
@@ -271,6 +282,19 @@ class DeltaFormat:
         with storage_errors(self.uri), self.storage.settled(self.spec.name):
             table.optimize.compact()
             return int(table.version())
+
+    def prune(self, before: datetime, dry_run: bool) -> tuple[int, int]:
+        """A vacuum of files that were taken out of the table before that moment; the log stays."""
+        table = self._open()
+        if table is None:
+            return 0, 0
+        if not dry_run:
+            self.storage.check_writable()
+        hours = int((datetime.now(UTC) - before).total_seconds() // 3600)
+        with storage_errors(self.uri):
+            gone = table.vacuum(hours, dry_run=dry_run, enforce_retention_duration=False)
+        found = logs.contents(self.storage, self.spec.name)
+        return logs.oldest_readable(self.storage, self.spec.name, found, set(gone)), len(gone)
 
     def version(self) -> int | None:
         """The newest native version."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import dask.dataframe as dd
+import lance
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from lance.commit import CommitConflictError
+from lance.fragment import FragmentMetadata, write_fragments
 
 from lakehouse.errors import StorageError, UsageError
 from lakehouse.schema import TableSpec
@@ -21,12 +24,6 @@ from lakehouse.storage import Storage, explain, storage_errors
 from lakehouse.tables.base import DataFile, Range, Version, grouped, predicate
 from lakehouse.tables.delta import LINEAGE
 from transforms import columns as frames
-
-os.environ.setdefault("LANCE_LOG", "error")  # else a warning on stderr for every new dataset
-
-import lance
-from lance.commit import CommitConflictError
-from lance.fragment import FragmentMetadata, write_fragments
 
 # Lance's file format; part of what a lake on disk is.
 STORAGE_VERSION: Literal["2.2"] = "2.2"
@@ -168,6 +165,13 @@ class LanceFormat:
                 storage_options=dict(self.storage.options),
             )
 
+    def files(self) -> dict[str, int]:
+        """Data files of the newest version with their sizes."""
+        dataset = self._open()
+        fragments = [] if dataset is None else dataset.get_fragments()
+        found = [file for fragment in fragments for file in fragment.data_files()]
+        return {f"{self.spec.name}/data/{file.path}": int(file.file_size_bytes or 0) for file in found}
+
     def _data_files(self, dataset: lance.LanceDataset) -> Counter[str]:
         """How often each data file is in the table; known from the manifest alone."""
         fragments = dataset.get_fragments()
@@ -275,6 +279,21 @@ class LanceFormat:
         with storage_errors(self.uri), self.storage.settled(self.spec.name):
             dataset.optimize.compact_files(materialize_deletions=True, materialize_deletions_threshold=0.0)
             return int(dataset.version)
+
+    def prune(self, before: datetime, dry_run: bool) -> tuple[int, int]:
+        """Lance's cleanup of old versions."""
+        dataset = self._open()
+        if dataset is None:
+            return 0, 0
+        with storage_errors(self.uri):
+            # Lance tells local time without a zone
+            told: list[dict[str, Any]] = [dict(entry) for entry in dataset.versions()]
+            made = {int(v["version"]): v["timestamp"].astimezone(UTC) for v in told}
+            old = [number for number, at in made.items() if at < before and number != dataset.version]
+            if old and not dry_run:
+                self.storage.check_writable()
+                dataset.cleanup_old_versions(datetime.now(UTC) - before, error_if_tagged_old_versions=False)
+        return min(made.keys() - old), len(old)
 
     def version(self) -> int | None:
         """The newest native version."""

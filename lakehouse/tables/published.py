@@ -36,40 +36,40 @@ class PublishedTable(DeltaFormat):
 
     def __init__(self, storage: Storage, spec: TableSpec, files: Sequence[PublishedFile]) -> None:
         super().__init__(storage, spec)
-        self.files = files
+        self.published = files
 
     def _slices(self, ranges: Sequence[Range]) -> list[Slice]:
         return [
             Slice(file.path.removeprefix(f"{self.spec.name}/"), 0, file.rows, _part(file))
-            for file in self.files
+            for file in self.published
             if any(r.part in (None, _part(file)) for r in ranges)
         ]
 
     def dataset(self, version: int | None = None) -> Any:
         """A pyarrow dataset; None without files. No file is opened for it."""
         self._refuse(version)
-        if not self.files:
+        if not self.published:
             return None
         by = self.spec.partition_by
         schema = pa.schema([pa.field(f.name, f.type) for f in self.spec.schema])
         form, filesystem = pads.ParquetFileFormat(), self.storage.filesystem()
         fragments = [
             form.make_fragment(file.path, filesystem, pc.field(by) == _part(file) if by else pc.scalar(True))
-            for file in self.files
+            for file in self.published
         ]
         return pads.FileSystemDataset(fragments, schema, form, filesystem)
 
     def uris(self) -> list[str]:
         """Its files, for whoever reads them without Pairlake."""
-        return [self.storage.uri(file.path) for file in self.files]
+        return [self.storage.uri(file.path) for file in self.published]
 
-    def held(self) -> frozenset[str]:
-        """Its files, relative to the copy's root."""
-        return frozenset(file.path for file in self.files)
+    def files(self) -> dict[str, int]:
+        """Its files with their sizes, by their path relative to the copy's root."""
+        return {file.path: file.bytes for file in self.published}
 
     def version(self) -> int | None:
         """0 where there are rows: a copy has one version."""
-        return 0 if self.files else None
+        return 0 if self.published else None
 
     def history(self) -> list[Version]:
         """None: a copy has no native versions."""

@@ -32,6 +32,11 @@ def audits() -> list[str]:
     return sorted(path.stem for path in (folder() / "audits").glob("*.sql"))
 
 
+def reports() -> list[str]:
+    """The relations that tell what a lake holds."""
+    return sorted(path.stem for path in (folder() / "reports").glob("*.sql"))
+
+
 def own(storage: Storage, taken: Iterable[str]) -> dict[str, str]:
     """The user's relations: *.sql in the folder `sql` of a local lake.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lakehouse.lake import Lake
+from lakehouse.tables import DataFile, Table
 
 
 def compact(lake: Lake, name: str) -> int | None:
@@ -16,7 +17,21 @@ def compact(lake: Lake, name: str) -> int | None:
     if table.version() is None:
         return None
     version = table.compact()
-    known = {file["path"] for event in lake.ledger.events() for file in event["files"] or ()}
-    written = sorted(table.files().keys() - known)
-    lake.ledger.compacted(name, [(path, lake.storage.sha256(path)) for path in written], version)
+    record(lake, table, version)
     return version
+
+
+def record(lake: Lake, table: Table, version: int) -> None:
+    """Puts the checksums of data files that the ledger does not know into it: what a rewrite made."""
+    written = [(file.path, file.sha256) for file in unrecorded(lake, table)]
+    lake.ledger.compacted(table.spec.name, written, version)
+
+
+def unrecorded(lake: Lake, table: Table) -> list[DataFile]:
+    """Data files of the table's newest version that the ledger does not name, with their checksums."""
+    known = {file["path"] for event in lake.ledger.events() for file in event["files"] or ()}
+    filesystem = lake.storage.filesystem()
+    return [
+        DataFile(path, 0, filesystem.get_file_info(path).size, lake.storage.sha256(path), "")
+        for path in sorted(table.files().keys() - known)
+    ]

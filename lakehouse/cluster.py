@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, Nanny
+from dask.delayed import Delayed
+from distributed import Client, LocalCluster, Nanny, as_completed
 from distributed.comm.core import CommClosedError
 
 from lakehouse import settings
@@ -84,3 +87,34 @@ def resources(client: Client, need: str) -> dict[str, float] | None:
         if name in offered:
             return {name: 1}
     return None
+
+
+def compute(
+    client: Client | None, tasks: Sequence[Delayed], meanwhile: Callable[[], None], every: float
+) -> list[Any]:
+    """The tasks' results in their order, from the workers of `client` or from here.
+
+    `meanwhile` is called about `every` seconds. What a task raises is raised here.
+    """
+    if client is None:
+        running: Iterable[tuple[int, Any]] = (
+            (i, task.compute(scheduler="synchronous")) for i, task in enumerate(tasks)
+        )
+        return _collected(running, meanwhile, every)
+    futures = client.compute(list(tasks))
+    places = {future.key: i for i, future in enumerate(futures)}
+    try:
+        running = ((places[future.key], future.result()) for future in as_completed(futures))
+        return _collected(running, meanwhile, every)
+    finally:
+        client.cancel(futures)
+
+
+def _collected(running: Iterable[tuple[int, Any]], meanwhile: Callable[[], None], every: float) -> list[Any]:
+    called, results = time.monotonic(), {}
+    for place, result in running:
+        results[place] = result
+        if time.monotonic() - called > every:
+            meanwhile()
+            called = time.monotonic()
+    return [results[place] for place in sorted(results)]

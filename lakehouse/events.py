@@ -16,6 +16,7 @@ Event = Mapping[str, Any]  # one row of schema.LEDGER
 Pins = dict[str, tuple[int, int]]  # per key, the first and the last batch that a reader sees
 
 CLOSING = ("done", "abandon")  # events that end a claim
+REMOVALS = "removals"  # the key of tombstones: they hold for every reader, so no pin is made of them
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Events:
         generations = self.generations()
         pins: Pins = {}
         for event in self.done():
+            if event["key"] == REMOVALS:
+                continue
             if event["generation"] == generations[event["key"]][1 if building else 0]:
                 low, high = pins.get(event["key"], (event["batch"], event["batch"]))
                 pins[event["key"]] = (min(low, event["batch"]), max(high, event["batch"]))
@@ -71,6 +74,11 @@ class Events:
     def dropped(self) -> set[tuple[str, int]]:
         """Generations, as (key, number), whose rows a cleanup took out."""
         return {(event["key"], event["generation"]) for event in self.rows if event["event"] == "drop"}
+
+    def withdrawn(self, removal: int | None = None) -> list[Event]:
+        """Per batch of a key, the rows that removals took out: of all removals, or of that number."""
+        found = [e for e in self.rows if e["event"] == "withdraw"]
+        return [e for e in found if removal is None or e["units"] == [f"{REMOVALS}:{removal}"]]
 
     def sources(self) -> list[Source]:
         """The registered units of input, in the order of their registration."""

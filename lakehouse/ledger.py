@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,7 +25,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from lakehouse.errors import ConflictError, StorageError
-from lakehouse.events import Event, Events, Pins, Source, is_alive, owner
+from lakehouse.events import REMOVALS, Event, Events, Pins, Source, is_alive, owner
 from lakehouse.fingerprints import Fingerprint
 from lakehouse.schema import LEDGER
 from lakehouse.storage import Storage, storage_errors
@@ -64,6 +64,15 @@ class Result:
     files: Sequence[DataFile]
     fingerprint: Fingerprint
     version: int
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """What a removal takes out of one batch of a key."""
+
+    rows: int = 0
+    fingerprint: Fingerprint = field(default_factory=Fingerprint)
+    counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 class Ledger:
@@ -195,12 +204,19 @@ class Ledger:
         return added
 
     def claim(
-        self, keys: Sequence[str], works: Sequence[str], fingerprint: str, selection: str, details: str
+        self,
+        keys: Sequence[str],
+        works: Sequence[str],
+        fingerprint: str,
+        selection: str,
+        details: str,
+        alone: Sequence[str] = (),
     ) -> Claim:
         """Claims the next batch of `keys`, or takes over the one that a dead driver left.
 
+        `alone` are keys that nobody may hold at the same time; what dead drivers left there is given up.
         Raises `ConflictError` where another driver holds it, or has done some of `works` since they were
-        planned.
+        planned, and while a removal is under way.
         """
         token = uuid.uuid4().hex
         made: list[Claim] = []
@@ -209,6 +225,9 @@ class Ledger:
             left = state.unfinished(keys[0])
             if left is not None:
                 _refuse_live(left, state)
+            _refuse_removal(keys[0], state)
+            for key in alone:
+                yield from _given_up(key, state)
             generation = state.generations().get(keys[0], (0, 0))[1]
             _refuse_done(state, keys[0], generation, selection, works)
             batch, attempt = state.next_batch(keys[0])
@@ -225,7 +244,7 @@ class Ledger:
 
         _ACTIVE.add(token)
         try:
-            self._append(make, keys)
+            self._append(make, [*keys, *alone])
         except BaseException:
             _ACTIVE.discard(token)
             raise
@@ -295,6 +314,35 @@ class Ledger:
         self._write(claim, make)
         _ACTIVE.discard(claim.token)
 
+    def leave(self, claim: Claim) -> None:
+        """This process works on it no longer: whoever claims the batch next takes it over."""
+        _ACTIVE.discard(claim.token)
+
+    def withdraw(self, claim: Claim, gone: Mapping[tuple[str, int], Withdrawn]) -> None:
+        """Records what the removal `claim` takes out of which batches: all in one commit.
+
+        From here on the sums that pins stand for are less by these. The removal's own key is always among
+        the events, which tells a removal that took nothing out from one that has not got so far.
+        """
+        units = [f"{REMOVALS}:{claim.batch}"]
+
+        def make(state: Events) -> Iterable[Mapping[str, Any]]:
+            _own(claim, state)
+            for (key, batch), some in {**gone, (REMOVALS, claim.batch): Withdrawn()}.items():
+                yield {
+                    "key": key,
+                    "batch": batch,
+                    "event": "withdraw",
+                    "units": units,
+                    "owner": owner(),
+                    "rows": some.rows,
+                    "counts": [{"unit": u, "name": c, "n": n} for (u, c), n in sorted(some.counts.items())],
+                    "whole": some.fingerprint.whole_hex,
+                    "content": some.fingerprint.content_hex,
+                }
+
+        self._write(claim, make)
+
     def rebuild(self, keys: Sequence[str], again: Sequence[str] = ()) -> None:
         """Starts a new generation of `keys`; readers stay on the old one until `switch`.
 
@@ -357,6 +405,25 @@ def _refuse_live(claim: Event, state: Events) -> None:
             f"{claim['key']}: batch {claim['batch']} is claimed by {claim['owner']} "
             f"until {until:%H:%M:%S} UTC: wait for it (--wait), or stop that driver"
         )
+
+
+def _refuse_removal(key: str, state: Events) -> None:
+    """Nobody adds rows while some are taken out, or before an interrupted removal is complete."""
+    removal = state.unfinished(REMOVALS)
+    if removal is not None and key != REMOVALS:
+        _refuse_live(removal, state)
+        raise ConflictError(
+            f"{REMOVALS}: removal {removal['batch']} was interrupted: `lake remove --yes` completes it"
+        )
+
+
+def _given_up(key: str, state: Events) -> Iterable[Mapping[str, Any]]:
+    """Ends what a dead driver has claimed of `key`, should it wake up. Raises where the driver is alive."""
+    left = state.unfinished(key)
+    if left is not None:
+        _refuse_live(left, state)
+        names = ("key", "batch", "generation", "token", "attempt")
+        yield {"event": "abandon", "owner": owner(), **{name: left[name] for name in names}}
 
 
 def _refuse_done(state: Events, key: str, generation: int, selection: str, works: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lakehouse import batch, faults, soundness, verification
+from lakehouse import batch, faults, removal, soundness, verification
 from lakehouse.errors import LakeError
 from lakehouse.events import Event
 from lakehouse.fingerprints import fingerprint
@@ -49,6 +49,10 @@ def steps(lake: Lake) -> Iterator[Step]:
         yield from _logs(lake, folder)
         if soundness.log_damage(lake, soundness.folder(lake, folder.spec)):
             broken.add(folder.spec.name)
+    if removal.pending(lake):
+        yield Step("a removal was interrupted: it is completed", partial(removal.complete, lake))
+        if removal.pending(lake):
+            return  # rows that are leaving are missing, and must not come back
     yield from _claims(lake)
     yield from _strays(lake)
     for event in _short(lake, broken):
@@ -190,7 +194,16 @@ def _short(lake: Lake, broken: Collection[str]) -> Iterator[Event]:
         except verification.UNREADABLE:
             continue  # `_files` says what is damaged
         events = {event["batch"]: event for some in pinned for event in some.get(key, ())}
-        yield from (event for number, event in events.items() if stored[number] < event["rows"])
+        for number, event in events.items():
+            if stored[number] < _standing(lake, event).rows:
+                yield event
+
+
+def _standing(lake: Lake, event: Event) -> Total:
+    """What a batch had, less what removals took out of it."""
+    key, number = event["key"], event["batch"]
+    gone = verification.withdrawn(lake, {key: (number, number)})
+    return verification.totals({key: [event]})[key] - gone[key]
 
 
 def _rows(lake: Lake, event: Event) -> Iterator[Step]:
@@ -204,7 +217,7 @@ def _rows(lake: Lake, event: Event) -> Iterator[Step]:
 
     def act() -> None:
         part = key.partition("/")[2] or None
-        wanted = verification.totals({key: [event]})[key]
+        wanted = _standing(lake, event)
         rows = [_read(lake, table.spec, path, part) for path in there]
         present = table.arrow([Range(number, number, part)])
         if sum((Total(len(some), fingerprint(some)) for some in [*rows, present]), Total()) != wanted:

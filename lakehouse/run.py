@@ -12,7 +12,7 @@ from typing import Any
 
 from distributed import Client
 
-from lakehouse import views
+from lakehouse import removal, views
 from lakehouse.batch import recover, run_batch
 from lakehouse.errors import ConflictError, LakeError, RulesChangedError, UsageError
 from lakehouse.lake import Lake, model_errors
@@ -150,9 +150,11 @@ def run(
     """Does what `stages` have not done, upstream first; returns the number of batches committed.
 
     Each batch is committed as it finishes, so that an interrupted run goes on where it was. Raises
-    RulesChangedError where rows of other rules are there: `rebuild` makes them anew.
+    RulesChangedError where rows of other rules are there: `rebuild` makes them anew. A removal that was
+    interrupted is completed first.
     """
     options, progress = options or Options(), progress or Progress()
+    removal.complete(lake, client)
     committed = sum(_run_stage(lake, client, stage, options, progress) for stage in stages)
     _change_over(lake)
     return committed

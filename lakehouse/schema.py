@@ -42,6 +42,28 @@ def _spec(
     return TableSpec(name, form, key, schema.append(BATCH), partition_by)
 
 
+REMOVALS = pa.schema(
+    [
+        columns.column(
+            "kind",
+            pa.string(),
+            "content",
+            "what `hash` is of: of tombstones, transforms.tombstones; pair or picture: what left the lake",
+            nullable=False,
+        ),
+        columns.column("hash", pa.int64(), "content", "64 bits of a hash: no URL, no text", nullable=False),
+        columns.column("url_id", pa.int64(), "content", "of a pair that left: its URL's key"),
+        columns.column(
+            "pair_batch", pa.int64(), "observation", "of a pair that left: its batch of candidates"
+        ),
+        columns.column("reason", pa.string(), "content", "why it was asked for", nullable=False),
+        columns.column(
+            "at", pa.timestamp("us", tz="UTC"), "observation", "when it was asked for", nullable=False
+        ),
+        columns.UNIT,
+    ]
+)
+
 FIXED = {
     spec.name: spec
     for spec in (
@@ -50,6 +72,7 @@ FIXED = {
         _spec("images", "lance", ("url_id",), columns.IMAGES),
         _spec("scores", "delta", ("sample_id", "scorer"), columns.SCORES, partition_by="scorer"),
         _spec("duplicates", "delta", ("sample_id", "method"), columns.DUPLICATES, partition_by="method"),
+        _spec("removals", "delta", ("kind", "hash", "batch"), REMOVALS),
     )
 }
 

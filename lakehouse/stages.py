@@ -27,8 +27,10 @@ from lakehouse import pairs, views
 from lakehouse.errors import UsageError
 from lakehouse.lake import Lake, batches_of, ranges
 from lakehouse.ledger import Source
+from lakehouse.tombstones import tombstones
 from transforms import candidates as extraction
 from transforms import columns, downloads, embeddings, joins, scores
+from transforms.candidates.withdrawn import not_withdrawn
 from transforms.embeddings.model import ModelSpec
 from transforms.scores import Scorer
 
@@ -135,6 +137,8 @@ def _build_candidates(lake: Lake, works: Sequence[str], options: Options) -> lis
     units = _unit_frame([by_unit[unit_of(work)] for work in works])
     rules, reads = lake.settings.candidates, lake.settings.reads
     rows = extraction.candidates(units, rules, reads, options.skip_unreadable)
+    if (refused := tombstones(lake)) is not None:
+        rows = not_withdrawn(rows, refused)
     pin = lake.pins(building=True).get("candidates")
     known = lake.read("candidates", [pin], ["sample_id"], pairs.KEYS) if pin else None
     return [extraction.first_seen(rows, known)]

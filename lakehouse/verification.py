@@ -18,7 +18,7 @@ from dask.delayed import delayed
 from distributed import Client
 
 from lakehouse.errors import LakeError
-from lakehouse.events import Event, Pins
+from lakehouse.events import REMOVALS, Event, Pins
 from lakehouse.fingerprints import Fingerprint, fingerprint
 from lakehouse.lake import Lake
 from lakehouse.storage import Storage
@@ -71,6 +71,9 @@ class Total:
     def __add__(self, other: Total) -> Total:
         return Total(self.rows + other.rows, self.fingerprint + other.fingerprint)
 
+    def __sub__(self, other: Total) -> Total:
+        return Total(self.rows - other.rows, self.fingerprint - other.fingerprint)
+
 
 def pinned(done: Iterable[Event], pins: Pins) -> dict[str, list[Event]]:
     """Events of finished batches that `pins` include, by key."""
@@ -94,19 +97,36 @@ def totals(batches: Mapping[str, Sequence[Event]]) -> dict[str, Total]:
 
 
 def standing(lake: Lake, release: Release) -> dict[str, Total]:
-    """What the release stands for, per key: what it recorded."""
+    """What the release stands for, per key: what it recorded, less what removals have taken out since."""
+    recorded, gone = _recorded(release), withdrawn(lake, release.pins)
+    return {key: total - gone[key] for key, total in recorded.items()}
+
+
+def withdrawn(lake: Lake, pins: Pins) -> dict[str, Total]:
+    """Per key of `pins`, how many rows removals have taken out, and the sum of their hashes."""
+    return totals(pinned(lake.ledger.state().withdrawn(), pins))
+
+
+def _recorded(release: Release) -> dict[str, Total]:
     return {key: Total(release.counts[key], release.fingerprints[key]) for key in release.pins}
 
 
 def findings(lake: Lake, release: Release, client: Client | None, full: bool) -> list[Finding]:
-    """What is not as `release` recorded it; empty where all is.
+    """What is not as `release` recorded it, less what was withdrawn since; empty where all is.
 
     Compares the ledger's sums; with `full` also the sha256 of every data file that the ledger names and
     the table still holds, and rows and fingerprints of what is stored. Rows of a key whose files are
     damaged are not read: what a reader makes of damaged bytes is anybody's guess.
     """
-    batches = pinned(lake.ledger.done(), release.pins)
-    recorded = standing(lake, release)
+    state = lake.ledger.state()
+    pending = state.unfinished(REMOVALS)
+    if pending is not None:
+        problem = (
+            f"removal {pending['batch']} is not complete: wait for it, or `lake remove --yes` completes it"
+        )
+        return [Finding(REMOVALS, None, problem, Kind.UNFINISHED)]
+    batches = pinned(state.done(), release.pins)
+    recorded = _recorded(release)
     found = _differences(totals(batches), recorded, "the ledger has")
     if not full:
         return found
@@ -121,19 +141,29 @@ def findings(lake: Lake, release: Release, client: Client | None, full: bool) ->
         except UNREADABLE as error:
             problem = f"cannot be read: {' '.join(str(error).split())[:300]}"
             damaged.append(Finding(key, None, problem, Kind.UNREADABLE))
-    return [*found, *damaged, *_differences(read, recorded, "the table has")]
+    gone = withdrawn(lake, release.pins)
+    return [*found, *damaged, *_differences(read, standing(lake, release), "the table has", gone)]
 
 
-def _differences(have: Mapping[str, Total], recorded: Mapping[str, Total], who: str) -> list[Finding]:
+def _differences(
+    have: Mapping[str, Total],
+    recorded: Mapping[str, Total],
+    who: str,
+    gone: Mapping[str, Total] | None = None,
+) -> list[Finding]:
     found = []
     for key, total in have.items():
         wanted = recorded[key]
+        less = f" less {gone[key].rows} withdrawn" if gone and gone[key].rows else ""
         if total.rows != wanted.rows:
-            found.append(Finding(key, None, f"{who} {total.rows} rows, the release recorded {wanted.rows}"))
+            original = wanted.rows + (gone[key].rows if gone else 0)
+            found.append(
+                Finding(key, None, f"{who} {total.rows} rows, the release recorded {original}{less}")
+            )
         elif total.fingerprint != wanted.fingerprint:
             same = total.fingerprint.content == wanted.fingerprint.content
             which = "numeric or observed columns differ" if same else "content differs"
-            found.append(Finding(key, None, f"{who} other rows than the release recorded: {which}"))
+            found.append(Finding(key, None, f"{who} other rows than the release recorded{less}: {which}"))
     return found
 
 

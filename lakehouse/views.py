@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from lakehouse import relations, sqlfiles
 from lakehouse.errors import DamagedError, UsageError
+from lakehouse.events import REMOVALS
 from lakehouse.lake import Lake
 from lakehouse.ledger import Pins
 from lakehouse.moments import resolve
@@ -192,6 +193,14 @@ def _check_version(lake: Lake, name: str, version: int) -> None:
         raise UsageError(f"no table {name!r} that SQL can read at a version; there are {', '.join(TABLES)}")
     if version < 0 or lake.table(name).dataset(version) is None:
         raise UsageError(f"table {name} has no version {version}: `lake history {name}` lists them")
+    purged = max(
+        (e["version"] for e in lake.ledger.events() if e["event"] == "purge" and e["key"] == name), default=0
+    )
+    if version < purged:
+        raise UsageError(
+            f"version {version} of {name} is gone for good, since a removal or a cleanup: the oldest that can be "
+            f"read is {purged}; releases and times still read, less what was removed"
+        )
 
 
 def _numbers(given: Mapping[str, Any], where: str) -> dict[str, float]:
@@ -277,7 +286,7 @@ def _bases(
             assert connection is not None
             source = identifier(f"_{side}{spec.name}")
             connection.register(f"_{side}{spec.name}", table.dataset(version))
-        everything = version is not None or spec is _LEDGER
+        everything = version is not None or spec is _LEDGER or spec.name == REMOVALS
         made[spec.name] = relations.table(spec, source, None if everything else ranges)
     return made
 

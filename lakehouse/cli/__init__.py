@@ -14,11 +14,11 @@ from contextlib import suppress
 from lakehouse.cli.base import main
 
 # isort: off
-from lakehouse.cli import building, looking, versions, exporting, papers, care
+from lakehouse.cli import building, looking, versions, removing, exporting, papers, care
 
 # isort: on
 
-__all__ = ["building", "care", "entry", "exporting", "looking", "main", "papers", "versions"]
+__all__ = ["building", "care", "entry", "exporting", "looking", "main", "papers", "removing", "versions"]
 
 
 def entry() -> None:

@@ -92,11 +92,11 @@ def diff(
 @click.pass_obj
 def verify(root: str | None, /, name: str, fast: bool, **cluster: Any) -> None:
     """Prove that a release still reads the same, to the bit."""
-    from lakehouse import open_lake, releases
+    from lakehouse import open_lake, releases, verification
     from lakehouse.cluster import connect
 
     lake = open_lake(root)
-    releases.get(lake, name)
+    release = releases.get(lake, name)
     if fast:
         findings = releases.verify(lake, name, full=False)
     else:
@@ -106,7 +106,12 @@ def verify(root: str | None, /, name: str, fast: bool, **cluster: Any) -> None:
         click.echo(str(finding))
     if findings:
         raise LakeError(f"release {name} does not verify: {len(findings)} findings")
-    click.echo(f"release {name} verifies")
+    gone = {
+        key: total.rows for key, total in verification.withdrawn(lake, release.pins).items() if total.rows
+    }
+    rows = ", ".join(f"{key} {n:,}" for key, n in gone.items())
+    less = f": original minus {gone.get('candidates', 0):,} withdrawn (rows: {rows})" if gone else ""
+    click.echo(f"release {name} verifies{less}")
 
 
 @release.command()

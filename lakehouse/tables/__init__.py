@@ -8,11 +8,11 @@ os.environ.setdefault("LANCE_LOG", "error")  # before lance is imported: else it
 
 from lakehouse.schema import TableSpec
 from lakehouse.storage import Storage
-from lakehouse.tables.base import DataFile, Range, Table, Version, Writer
+from lakehouse.tables.base import DataFile, Range, Replacement, Table, Version, Writer
 from lakehouse.tables.delta import DeltaFormat
 from lakehouse.tables.lance import LanceFormat
 
-__all__ = ["DataFile", "Range", "Table", "Version", "Writer", "open_table"]
+__all__ = ["DataFile", "Range", "Replacement", "Table", "Version", "Writer", "open_table"]
 
 
 def open_table(storage: Storage, spec: TableSpec) -> Table:

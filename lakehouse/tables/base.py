@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import dask.dataframe as dd
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from lakehouse.schema import TableSpec
@@ -36,6 +38,14 @@ class DataFile:
     bytes: int
     sha256: str
     native: str  # what the format's commit takes, as JSON
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What takes the place of a piece of a table once rows have left it; nothing is committed yet."""
+
+    piece: str
+    files: tuple[DataFile, ...]  # with the rows that stay, if any do
 
 
 @dataclass(frozen=True)
@@ -103,6 +113,27 @@ class Table(Protocol):
     def delete(self, predicate: str) -> int:
         """Takes the rows out that satisfy the SQL `predicate`; returns the number of rows."""
 
+    def pieces(self) -> list[str]:
+        """What the newest version is stored in: one description each, for `split`."""
+
+    def split(
+        self, piece: str, key: str, gone: npt.NDArray[np.int64], write: bool
+    ) -> tuple[pa.Table, Replacement | None]:
+        """The rows of `piece` whose `key` is in `gone` (sorted), and what stays of it if those leave.
+
+        Runs on a worker; only keys are read of a piece that has none of them. Without `write`, or where no
+        row is found, nothing is written and the second is None.
+        """
+
+    def replace(self, replacements: Sequence[Replacement], lineage: Mapping[str, Any]) -> int:
+        """Puts all `replacements` in place in one native commit; returns the version."""
+
+    def purge(self) -> int:
+        """Deletes every file that the newest version does not need; returns the oldest that can be read now.
+
+        Nobody else may be writing.
+        """
+
     def compact(self) -> int:
         """Rewrites small files into larger ones; returns the version."""
 
@@ -142,3 +173,13 @@ def grouped(sizes: Sequence[int], most: int) -> list[list[int]]:
         groups[-1].append(index)
         total += size
     return groups
+
+
+def among(keys: pa.ChunkedArray, gone: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which of `keys` (int64) are in `gone`, which is sorted: bool[n]."""
+    values = keys.to_numpy()
+    if len(gone) == 0:
+        return np.zeros(len(values), bool)
+    places = np.minimum(np.searchsorted(gone, values), len(gone) - 1)
+    mask: npt.NDArray[np.bool_] = gone[places] == values
+    return mask

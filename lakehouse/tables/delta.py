@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dask.dataframe as dd
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,7 +26,7 @@ from lakehouse.errors import StorageError, UsageError
 from lakehouse.schema import TableSpec
 from lakehouse.storage import Storage, storage_errors
 from lakehouse.tables import logs
-from lakehouse.tables.base import DataFile, Range, Version, grouped
+from lakehouse.tables.base import DataFile, Range, Replacement, Version, among, grouped
 from transforms import columns as frames
 
 # Row groups are what a reader of a slice skips by; 2^14 rows of candidates are about 4 MB.
@@ -34,6 +36,7 @@ ROW_GROUP = 16_384
 STATISTICS = ("batch", "unit")
 LINEAGE = "pairlake"  # the commit metadata, and in Lance the transaction property, that carries lineage
 LOG = "_delta_log"  # the folder of a table's commits
+REWRITE = "rewrite"  # the transaction id of commits that put other files in the place of files
 KEPT = "interval 3650 days"  # native versions stay readable: nothing takes them away yet
 
 
@@ -274,6 +277,79 @@ class DeltaFormat:
             return 0
         with storage_errors(self.uri), self.storage.settled(self.spec.name):
             return int(table.delete(predicate)["num_deleted_rows"] or 0)
+
+    def pieces(self) -> list[str]:
+        """The data files of the newest version."""
+        table = self._open()
+        actions = [] if table is None else pa.table(table.get_add_actions(flatten=True)).to_pylist()
+        by = f"partition.{self.spec.partition_by}"
+        found = [{"path": a["path"], "size": a["size_bytes"], "part": a.get(by)} for a in actions]
+        return [json.dumps(piece) for piece in sorted(found, key=lambda piece: str(piece["path"]))]
+
+    def split(
+        self, piece: str, key: str, gone: npt.NDArray[np.int64], write: bool
+    ) -> tuple[pa.Table, Replacement | None]:
+        """The rows of a data file that leave, and a new file with those that stay."""
+        told = json.loads(piece)
+        whole = self.spec.schema
+        path = f"{self.spec.name}/{told['path']}"
+        filesystem = self.storage.filesystem()
+        with storage_errors(self.storage.uri(path)), filesystem.open_input_file(path) as source:
+            file = pq.ParquetFile(source, page_checksum_verification=True)
+            leaves = among(file.read(columns=[key])[key], gone)
+            if not leaves.any():
+                return whole.empty_table(), None
+            rows = file.read()
+        if self.spec.partition_by is not None:
+            rows = rows.append_column(
+                self.spec.partition_by, pa.array([told["part"]] * len(rows), pa.string())
+            )
+        rows = rows.select(whole.names).cast(whole)
+        found = rows.filter(pa.array(leaves))
+        if not write:
+            return found, None
+        return found, Replacement(
+            piece, tuple(self.writer(told["part"]).write(rows.filter(pa.array(~leaves))))
+        )
+
+    def replace(self, replacements: Sequence[Replacement], lineage: Mapping[str, Any]) -> int:
+        """One commit that takes the old files out and the new ones in.
+
+        Compaction commits under the same transaction id, so that delta-rs refuses the later of the two: it
+        does not notice by itself that a file which is taken out is gone already.
+        """
+        table = self._open()
+        assert table is not None  # it has pieces
+        current = set(self.pieces())
+        if any(r.piece not in current for r in replacements):
+            raise StorageError(f"{self.uri} changed while rows were taken out: run the same command again")
+        self.storage.check_writable()
+        by, now = self.spec.partition_by, int(time.time() * 1000)
+        actions: list[AddAction | RemoveAction] = []
+        for replacement in replacements:
+            old = json.loads(replacement.piece)
+            values = {by: old["part"]} if by else {}
+            actions.append(RemoveAction(old["path"], True, now, old["size"], values))
+            for file in replacement.files:
+                new = json.loads(file.native)
+                actions.append(AddAction(new["path"], file.bytes, values, now, True, new["stats"]))
+        return self._commit(table, actions, REWRITE, {LINEAGE: json.dumps(dict(lineage))})
+
+    def purge(self) -> int:
+        """A full vacuum: of the table's folder only the newest version's data files and the log stay."""
+        table = self._open()
+        assert table is not None  # there is something to purge
+        self.storage.check_writable()
+        oldest = int(table.version())
+        with storage_errors(self.uri), self.storage.settled(self.spec.name):
+            table.vacuum(
+                retention_hours=0,
+                dry_run=False,
+                enforce_retention_duration=False,
+                full=True,
+                commit_properties=CommitProperties(app_transactions=[Transaction(REWRITE, 0)]),
+            )
+        return oldest
 
     def compact(self) -> int:
         """Bin-packs small files; rows and fingerprints stay the same."""

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import dask.dataframe as dd
 import lance
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 from lance.commit import CommitConflictError
@@ -21,7 +22,7 @@ from lance.fragment import FragmentMetadata, write_fragments
 from lakehouse.errors import StorageError, UsageError
 from lakehouse.schema import TableSpec
 from lakehouse.storage import Storage, explain, storage_errors
-from lakehouse.tables.base import DataFile, Range, Version, grouped, predicate
+from lakehouse.tables.base import DataFile, Range, Replacement, Version, among, grouped, predicate
 from lakehouse.tables.delta import LINEAGE
 from transforms import columns as frames
 
@@ -37,15 +38,17 @@ class LanceWriter:
     storage: Storage
     spec: TableSpec
 
-    def write(self, rows: pa.Table) -> list[DataFile]:
-        """One data file, or several where `rows` is very large."""
-        if len(rows) == 0:
-            return []
+    def write(self, rows: pa.Table | pa.RecordBatchReader) -> list[DataFile]:
+        """One data file, or several where `rows` is very large; a reader has at least one row."""
+        if isinstance(rows, pa.Table):
+            if len(rows) == 0:
+                return []
+            rows = rows.cast(_plain(self.spec.schema)).to_reader()
         self.storage.check_writable()
         uri = self.storage.uri(self.spec.name)
         with storage_errors(uri):
             fragments = write_fragments(
-                rows.cast(_plain(self.spec.schema)),
+                rows,
                 uri,
                 schema=_plain(self.spec.schema),
                 data_storage_version=STORAGE_VERSION,
@@ -269,6 +272,76 @@ class LanceFormat:
             before = dataset.count_rows()
             dataset.delete(predicate)
             return int(before - dataset.count_rows())
+
+    def pieces(self) -> list[str]:
+        """The fragments of the newest version."""
+        dataset = self._open()
+        if dataset is None:
+            return []
+        version = dataset.version
+        return [json.dumps({"version": version, "fragment": f.fragment_id}) for f in dataset.get_fragments()]
+
+    def split(
+        self, piece: str, key: str, gone: npt.NDArray[np.int64], write: bool
+    ) -> tuple[pa.Table, Replacement | None]:
+        """The rows of a fragment that leave, and new fragments, written as it is read, with the others."""
+        told, schema = json.loads(piece), self.spec.schema
+        dataset = _at(self.storage, self.spec, told["version"])
+        fragment = _fragment(dataset, told["fragment"])
+        with storage_errors(self.uri):
+            keys = fragment.to_table(columns=[key])[key]
+            leave = keys.filter(pa.array(among(keys, gone)))
+            if len(leave) == 0:
+                return schema.empty_table(), None
+            where = f"{key} in ({','.join(map(str, leave.unique().to_pylist()))})"
+            payload = [f.name for f in schema if f.name not in (key, "batch", "unit")]
+            found = dataset.scanner(
+                columns=schema.names, filter=where, fragments=[fragment], late_materialization=payload
+            ).to_table()
+            found = found.select(schema.names).cast(schema)
+            if not write:
+                return found, None
+            if len(leave) == len(keys):
+                return found, Replacement(piece, ())
+            stay = dataset.scanner(columns=schema.names, filter=f"not ({where})", fragments=[fragment])
+            return found, Replacement(piece, tuple(self.writer().write(stay.to_reader())))
+
+    def replace(self, replacements: Sequence[Replacement], lineage: Mapping[str, Any]) -> int:
+        """One commit that takes the old fragments out and the new ones in."""
+        dataset = self._open()
+        assert dataset is not None  # it has pieces
+        current = set(self.pieces())
+        if any(r.piece not in current for r in replacements):
+            raise StorageError(f"{self.uri} changed while rows were taken out: run the same command again")
+        self.storage.check_writable()
+        update = lance.LanceOperation.Update(
+            removed_fragment_ids=[json.loads(r.piece)["fragment"] for r in replacements],
+            new_fragments=[FragmentMetadata.from_json(f.native) for r in replacements for f in r.files],
+        )
+        with storage_errors(self.uri), self._settled():
+            committed = lance.LanceDataset.commit(
+                self.uri,
+                lance.Transaction(
+                    read_version=dataset.version,
+                    operation=update,
+                    transaction_properties={LINEAGE: json.dumps(dict(lineage))},
+                ),
+                storage_options=dict(self.storage.options),
+            )
+        return int(committed.version)
+
+    def purge(self) -> int:
+        """Drops indices, which hold what they were made of, and all versions but the newest."""
+        dataset = self._open()
+        assert dataset is not None  # there is something to purge
+        self.storage.check_writable()
+        with storage_errors(self.uri), self.storage.settled(self.spec.name):
+            for index in dataset.describe_indices():
+                dataset.drop_index(index.name)
+            dataset.cleanup_old_versions(
+                older_than=timedelta(0), delete_unverified=True, error_if_tagged_old_versions=False
+            )
+        return int(dataset.version)
 
     def compact(self) -> int:
         """Merges small fragments and takes deleted rows out of the newest version."""

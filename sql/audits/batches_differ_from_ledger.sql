@@ -1,8 +1,8 @@
 -- batches_differ_from_ledger: must return no rows. A table holds of each batch the rows that the
--- ledger says.
+-- ledger says, less what removals took out.
 --
 -- Grain: one row per (key, batch) of the tables that SQL reads whose numbers differ.
--- Source: batches, candidates, downloads, scores, duplicates.
+-- Source: batches, withdrawn_counts, candidates, downloads, scores, duplicates.
 with
 stored as (
     select 'candidates' as key, batch, count(*) as rows from candidates group by all
@@ -14,13 +14,25 @@ stored as (
     select 'duplicates/' || method as key, batch, count(*) as rows from duplicates group by all
 ),
 
+gone as (
+    select key, batch, sum(n) as rows
+    from withdrawn_counts
+    where name = 'withdrawn'
+    group by all
+),
+
 recorded as (
-    select key, batch, rows
+    select
+        batches.key,
+        batches.batch,
+        batches.rows - coalesce(gone.rows, 0) as rows
     from batches
+    left join gone
+        on batches.key = gone.key and batches.batch = gone.batch
     where
-        key in ('candidates', 'downloads')
-        or key like 'scores/%'
-        or key like 'duplicates/%'
+        batches.key in ('candidates', 'downloads')
+        or batches.key like 'scores/%'
+        or batches.key like 'duplicates/%'
 )
 
 select

@@ -4,11 +4,11 @@
 -- (pictures, vectors), which no SQL reads, are those of the ledger, per batch; their unit is NULL.
 --
 --   rows_in, dropped  the ledger's counts
---   rows_out          rows in the table
+--   rows_out          rows in the table, and those that removals took out of it
 --
--- Source: counts, batches, candidates, downloads, scores, duplicates.
+-- Source: counts, batches, withdrawn_counts, candidates, downloads, scores, duplicates.
 with
-stored as (
+held as (
     select 'candidates' as key, batch, unit, count(*) as rows from candidates group by all
     union all
     select 'downloads' as key, batch, unit, count(*) as rows from downloads group by all
@@ -18,6 +18,18 @@ stored as (
     select 'duplicates/' || method as key, batch, unit, count(*) as rows from duplicates group by all
     union all
     select key, batch, null as unit, rows from batches where key = 'images' or key like 'embeddings@_%' escape '@'
+),
+
+stored as (
+    select key, batch, unit, sum(rows) as rows
+    from (
+        select key, batch, unit, rows from held
+        union all
+        select key, batch, unit, n as rows
+        from withdrawn_counts
+        where name = 'withdrawn' and key <> 'images' and key not like 'embeddings@_%' escape '@'
+    )
+    group by all
 ),
 
 counted as (

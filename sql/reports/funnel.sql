@@ -11,7 +11,8 @@
 --   share    of the rows that came into the stage, 0 to 1
 --
 -- A URL that was tried again counts once, with its newest attempt's status.
--- Source: batches, counts, newest_downloads, pairs, active_thresholds.
+-- What removals took out counts as dropped: withdrawn.
+-- Source: batches, counts, withdrawn_counts, newest_downloads, pairs, active_thresholds.
 with
 first_tries as (
     select counts.*
@@ -28,10 +29,23 @@ came_in as (
     group by key
 ),
 
+taken as (
+    select key as stage, sum(n) as rows
+    from withdrawn_counts
+    where case when key = 'downloads' then name = 'withdrawn_urls' else name = 'withdrawn' end
+    group by key
+),
+
 dropped as (
-    select key as stage, 'dropped' as outcome, substr(name, 6) as reason, sum(n) as rows
-    from counts
-    where name like 'drop:%'
+    select stage, 'dropped' as outcome, reason, sum(rows) as rows
+    from (
+        select key as stage, substr(name, 6) as reason, n as rows
+        from counts
+        where name like 'drop:%'
+        union all
+        select stage, 'withdrawn' as reason, rows
+        from taken
+    )
     group by all
 ),
 
@@ -49,10 +63,12 @@ kept as (
         batches.key as stage,
         'kept' as outcome,
         null as reason,
-        sum(batches.rows) - coalesce(any_value(missing.rows), 0) as rows
+        sum(batches.rows) - coalesce(any_value(missing.rows), 0) - coalesce(any_value(taken.rows), 0) as rows
     from batches
     left join (select stage, sum(rows) as rows from no_value group by stage) as missing
         on batches.key = missing.stage
+    left join taken
+        on batches.key = taken.stage
     where batches.key <> 'downloads'
     group by batches.key
 ),

@@ -23,6 +23,7 @@ class Drop(StrEnum):
     TRACKING_PIXEL = "tracking_pixel"  #: the URL is one of a counter, a beacon or a spacer
     SHORT_TEXT = "short_text"  #: under `min_text_chars` characters after cleaning
     SAME_URL = "same_url"  #: the URL came earlier in this file (preset laion5b alone)
+    WITHDRAWN = "withdrawn"  #: its pair, URL or host was taken out of the lake for good (`lake remove`)
     DUPLICATE = "duplicate"  #: the same URL and text came earlier in this run
     KNOWN = "known"  #: the lake has this sample_id already
     ID_COLLISION = "id_collision"  #: another URL or text of this run has the same sample_id

@@ -198,7 +198,7 @@ def _check_version(lake: Lake, name: str, version: int) -> None:
     )
     if version < purged:
         raise UsageError(
-            f"version {version} of {name} is gone for good, since a removal or a cleanup: the oldest that can be "
+            f"version {version} of {name} went for good with a removal or a cleanup: the oldest that can be "
             f"read is {purged}; releases and times still read, less what was removed"
         )
 

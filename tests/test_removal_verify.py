@@ -95,7 +95,7 @@ def test_another_row_in_place_of_one_that_left_is_found(lake: Lake) -> None:
 def test_files_that_a_removal_wrote_have_checksums(lake: Lake) -> None:
     remove(lake, url=APPLE["url"])
     for name in ("candidates", "images"):
-        for path in care.held(lake.table(name)):
+        for path in lake.table(name).files():
             file = Path(lake.storage.root) / path
             data = bytearray(file.read_bytes())
             data[len(data) // 2] ^= 1

@@ -22,7 +22,7 @@ from lakehouse.errors import NoLakeError, UsageError
 from lakehouse.schema import SCHEMA_VERSION
 from lakehouse.storage import Storage
 from transforms.candidates.rules import PRESETS, CandidateRules
-from transforms.downloads.rules import DownloadRules, Network
+from transforms.downloads.rules import DownloadRules, HashLists, Network
 from transforms.embeddings.model import BUILTIN as OPENAI
 from transforms.embeddings.model import ModelSpec
 from transforms.files import Reads
@@ -41,6 +41,7 @@ SECTIONS = (
     "candidates",
     "downloads",
     "network",
+    "refused",
     "crawls",
     "reads",
     "models",
@@ -115,6 +116,7 @@ class Settings:
     candidates: CandidateRules = field(default_factory=CandidateRules)
     downloads: DownloadRules = field(default_factory=DownloadRules)
     network: Network = field(default_factory=Network)
+    refused: HashLists = field(default_factory=HashLists)
     crawls: Crawls = field(default_factory=Crawls)
     reads: Reads = field(default_factory=Reads)
     models: tuple[ModelSpec, ...] = (BUILTIN["b32"],)
@@ -177,12 +179,22 @@ def parse(storage: Storage, told: Mapping[str, Any]) -> Settings:
         candidates=_candidates(told),
         downloads=_section(DownloadRules, "downloads", told),
         network=_section(Network, "network", told, environment=True),
+        refused=_refused(storage, told),
         crawls=_section(Crawls, "crawls", told, environment=True),
         reads=_section(Reads, "reads", told, environment=True),
         models=_models(storage, told.get("models", {})),
         scorers=_section(_Scores, "scores", told).scorers,
         thresholds=dict(told.get("thresholds", {})),
     )
+
+
+def _refused(storage: Storage, told: Mapping[str, Any]) -> HashLists:
+    """Its files may be given relative to the lake's root, where that is a folder."""
+    lists = _section(HashLists, "refused", told)
+    if not storage.is_local:
+        return lists
+    files = tuple(f if "://" in f else str(Path(storage.root) / f) for f in lists.files)
+    return dataclasses.replace(lists, files=files)
 
 
 def _candidates(told: Mapping[str, Any]) -> CandidateRules:

@@ -24,7 +24,7 @@ from dask import delayed
 from dask.delayed import Delayed
 
 from lakehouse import pairs, views
-from lakehouse.errors import UsageError
+from lakehouse.errors import LakeError, UsageError
 from lakehouse.lake import Lake, batches_of, ranges
 from lakehouse.ledger import Source
 from lakehouse.tombstones import tombstones
@@ -32,6 +32,7 @@ from transforms import candidates as extraction
 from transforms import columns, downloads, embeddings, joins, scores
 from transforms.candidates.withdrawn import not_withdrawn
 from transforms.embeddings.model import ModelSpec
+from transforms.files import open_file
 from transforms.scores import Scorer
 
 ALL = "all"  # the selection that leaves nothing out
@@ -174,7 +175,25 @@ def _downloads(lake: Lake) -> Stage:
         "io",
         lambda: dataclasses.asdict(lake.settings.downloads),
         _build_downloads,
+        origin=_lists,
     )
+
+
+def _lists(lake: Lake, works: Sequence[str]) -> Mapping[str, Any]:
+    """The lists of what must not be stored that a batch is held against, by their files' hashes."""
+    found = []
+    for path in lake.settings.refused.files:
+        try:
+            with open_file(path, lake.settings.reads) as file:
+                digest = hashlib.sha256()
+                while piece := file.read(1 << 20):
+                    digest.update(piece)
+                found.append({"file": path, "sha256": digest.hexdigest()})
+        except OSError as error:
+            raise LakeError(
+                f"the list {path} cannot be read, and nothing is fetched without it: {error}"
+            ) from error
+    return {"refused": found} if found else {}
 
 
 def _build_downloads(lake: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
@@ -183,15 +202,19 @@ def _build_downloads(lake: Lake, works: Sequence[str], options: Options) -> list
         urls = _failed(lake, options.retry)
     else:
         urls, counts = _unfetched(lake, batches_of(works)["candidates"])
+    refused: Delayed | downloads.Refused = downloads.NOTHING
+    if lake.settings.refused.files:
+        refused = delayed(downloads.load)(lake.settings.refused, lake.settings.reads)
     if not options.replay:
         _refuse_unnamed(lake)
-        return [downloads.downloads(urls, lake.settings.downloads, lake.settings.network), *counts]
+        rules, network = lake.settings.downloads, lake.settings.network
+        return [downloads.downloads(urls, rules, network, refused), *counts]
     archives = [s.path for s in lake.ledger.sources() if s.kind == "warc"]
     if not archives:
         raise UsageError(
             "--replay takes pictures from WARC files, but none is registered: `lake add --warc FILE`"
         )
-    fetched = downloads.replay(urls, archives, lake.settings.downloads, lake.settings.reads)
+    fetched = downloads.replay(urls, archives, lake.settings.downloads, lake.settings.reads, refused)
     return [fetched, *counts]
 
 

@@ -14,7 +14,7 @@ from lakehouse.lake import Lake
 from lakehouse.settings import SECTIONS, Batches, Cluster, Crawls, Writes, parse
 from lakehouse.storage import Storage
 from transforms.candidates.rules import CandidateRules
-from transforms.downloads.rules import DownloadRules, Network
+from transforms.downloads.rules import DownloadRules, HashLists, Network
 from transforms.files import Reads
 
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -25,6 +25,7 @@ WITH_KEYS = {
     "candidates": CandidateRules(),
     "downloads": DownloadRules(),
     "network": Network(),
+    "refused": HashLists(),
     "crawls": Crawls(),
     "reads": Reads(),
 }

@@ -29,6 +29,7 @@ from transforms.downloads.policy import (
     parse_tdmrep,
     refuse_opt_outs,
 )
+from transforms.downloads.refused import NOTHING, Refused
 from transforms.downloads.resolve import is_own, mapping, parsed, target
 from transforms.downloads.rules import (
     MAX_DELAY_SECONDS,
@@ -72,15 +73,22 @@ class Tally:
         self.bytes += outcome.bytes or 0
 
 
-def fetch_all(urls: Sequence[str], rules: DownloadRules, network: Network) -> list[Outcome]:
+def fetch_all(
+    urls: Sequence[str], rules: DownloadRules, network: Network, refused: Refused = NOTHING
+) -> list[Outcome]:
     """The outcome of each of `urls`, in their order. See `fetch_each`."""
     found: dict[int, Outcome] = {}
-    fetch_each(urls, rules, network, found.__setitem__)
+    fetch_each(urls, rules, network, found.__setitem__, refused=refused)
     return [found[number] for number in range(len(urls))]
 
 
 def fetch_each(
-    urls: Sequence[str], rules: DownloadRules, network: Network, found: Found, tally: Tally | None = None
+    urls: Sequence[str],
+    rules: DownloadRules,
+    network: Network,
+    found: Found,
+    tally: Tally | None = None,
+    refused: Refused = NOTHING,
 ) -> None:
     """Fetch `urls`, each once however often it is there, and give each outcome to `found` as it comes.
 
@@ -88,13 +96,18 @@ def fetch_each(
     Raises UnnamedCrawlerError where `network` has no user agent and a URL leads to the open web, and what
     `found` raises.
     """
-    fetching = _fetch_each(urls, rules, network, found, tally or Tally())
+    fetching = _fetch_each(urls, rules, network, found, tally or Tally(), refused)
     with ThreadPoolExecutor(1, thread_name_prefix="downloads") as thread:
         thread.submit(asyncio.run, fetching).result()
 
 
 async def _fetch_each(
-    urls: Sequence[str], rules: DownloadRules, network: Network, found: Found, tally: Tally
+    urls: Sequence[str],
+    rules: DownloadRules,
+    network: Network,
+    found: Found,
+    tally: Tally,
+    refused: Refused,
 ) -> None:
     numbers: defaultdict[str, list[int]] = defaultdict(list)
     for number, url in enumerate(urls):
@@ -107,7 +120,7 @@ async def _fetch_each(
 
     tally.urls = len(urls)
     async with Client(rules, network) as client:
-        fetcher = Fetcher(client, rules, network, finished, tally)
+        fetcher = Fetcher(client, rules, network, finished, tally, refused)
         with fetcher.decoders:
             for url in list(numbers):
                 fetcher.start(url)
@@ -139,8 +152,10 @@ class Fetcher:
         network: Network,
         finished: Callable[[str, Outcome], None],
         tally: Tally,
+        refused: Refused,
     ) -> None:
         self._client = client
+        self._refused = refused
         self._rules = rules
         self._network = network
         self._finished = finished
@@ -161,6 +176,7 @@ class Fetcher:
     def _send(self, attempt: _Attempt, wait: float = 0.0) -> None:
         """Queue the next request of `attempt` at its host, once the host's policy is known."""
         try:
+            self._refused.url(attempt.current)
             url = target(attempt.current, self._network)
         except DownloadError as failure:
             self._end(attempt, failure)
@@ -225,7 +241,9 @@ class Fetcher:
         self._send(attempt)
 
     def _examine(self, answer: Answer, outcome: Outcome) -> None:
-        outcome.examine(decoded(answer.body, answer.encoding, self._rules.max_bytes), self._rules)
+        outcome.examine(
+            decoded(answer.body, answer.encoding, self._rules.max_bytes), self._rules, self._refused
+        )
 
     def _next(self, current: URL, answer: Answer, outcome: Outcome) -> str:
         """Where an answer other than 200 leads. Raises DownloadError if nowhere, or nowhere allowed."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from transforms import columns
 from transforms.downloads.image import picture
+from transforms.downloads.refused import Refused
 from transforms.downloads.rules import DownloadRules
 from transforms.downloads.status import DownloadError, DownloadStatus
 
@@ -62,14 +63,24 @@ class Outcome:
             text = content_type.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             self.content_type = text[:HEADER_CHARS]
 
-    def examine(self, body: _File, rules: DownloadRules) -> None:
-        """Hash, check, decode and resize the file `body`. Raises DownloadError if it gives no picture."""
-        self.bytes = len(body)
-        self.sha256 = hashlib.sha256(body).hexdigest()
-        self.md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        if len(body) < rules.min_bytes:
-            raise DownloadError(DownloadStatus.TOO_SMALL, f"fewer than {rules.min_bytes} bytes")
-        found = picture(body, rules)
+    def examine(self, body: _File, rules: DownloadRules, refused: Refused) -> None:
+        """Hash, check, decode and resize the file `body`. Raises DownloadError if it gives no picture.
+
+        Of a file that `refused` has nothing is kept that would tell it: no hash, no size.
+        """
+        sha256 = hashlib.sha256(body).hexdigest()
+        md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        refused.file(body, sha256, md5)
+        try:
+            if len(body) < rules.min_bytes:
+                raise DownloadError(DownloadStatus.TOO_SMALL, f"fewer than {rules.min_bytes} bytes")
+            found = picture(body, rules)
+            refused.picture(found.phash)
+        except DownloadError as failure:
+            if failure.status != DownloadStatus.LISTED:
+                self.bytes, self.sha256, self.md5 = len(body), sha256, md5
+            raise
+        self.bytes, self.sha256, self.md5 = len(body), sha256, md5
         self.width, self.height = found.width, found.height
         self.phash, self.image = found.phash, found.data
 

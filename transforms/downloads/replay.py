@@ -8,6 +8,7 @@ from typing import BinaryIO, NamedTuple
 import dask.dataframe as dd
 import pandas as pd
 import pyarrow as pa
+from dask.delayed import Delayed
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
 
 from transforms import columns
@@ -16,6 +17,7 @@ from transforms.candidates.keys import url_id
 from transforms.downloads.encoding import decoded
 from transforms.downloads.fetch import REDIRECTS, http_error, redirected, refuse_head
 from transforms.downloads.outcome import FETCHED, Outcome, rows
+from transforms.downloads.refused import NOTHING, Refused
 from transforms.downloads.rules import PRODUCT, DownloadRules
 from transforms.downloads.status import DownloadError, DownloadStatus
 from transforms.files import READS, Reads, open_file
@@ -39,6 +41,7 @@ def replay(
     archives: Sequence[str],
     rules: DownloadRules,
     reads: Reads = READS,
+    refused: Delayed | Refused = NOTHING,
 ) -> dd.DataFrame:
     """The pictures of `urls` (url, url_id, unit, attempt) from the responses in the WARC files `archives`.
 
@@ -60,7 +63,9 @@ def replay(
     if len(archives) > 1:
         located = located.shuffle("unit")  # the join scattered them
     meta = columns.meta(columns.counted(FETCHED))
-    read: dd.DataFrame = located.map_partitions(_read_partition, list(archives), rules, reads, meta=meta)
+    read: dd.DataFrame = located.map_partitions(
+        _read_partition, list(archives), rules, reads, refused, meta=meta
+    )
     return read
 
 
@@ -154,10 +159,10 @@ def _target(record: WarcRecord) -> str:
 
 
 def _read_partition(
-    frame: pd.DataFrame, archives: Sequence[str], rules: DownloadRules, reads: Reads
+    frame: pd.DataFrame, archives: Sequence[str], rules: DownloadRules, reads: Reads, refused: Refused
 ) -> pd.DataFrame:
     """The outcome of each row of `frame` (`_GIVEN` and `_INDEX`), its archives read once each, in order."""
-    located = pa.Table.from_pandas(frame[["archive", "offsets"]], preserve_index=False).to_pylist()
+    located = pa.Table.from_pandas(frame[["url", "archive", "offsets"]], preserve_index=False).to_pylist()
     outcomes = [Outcome() for _ in located]
     by_archive: dict[int, list[tuple[list[int], Outcome]]] = {}
     for row, outcome in zip(located, outcomes, strict=True):
@@ -165,18 +170,25 @@ def _read_partition(
             outcome.fail(DownloadError(DownloadStatus.NOT_ARCHIVED, "no record of the URL"))
         else:
             offsets = [int(offset) for offset in row["offsets"].split()]
-            by_archive.setdefault(row["archive"], []).append((offsets, outcome))
+            try:
+                refused.url(row["url"])
+            except DownloadError as failure:
+                outcome.fail(failure)
+            else:
+                by_archive.setdefault(row["archive"], []).append((offsets, outcome))
     for number, wanted in by_archive.items():
         with open_file(archives[number], reads) as file:
             for offsets, outcome in sorted(wanted, key=lambda each: each[0]):
                 try:
-                    _follow(file, offsets, rules, outcome)
+                    _follow(file, offsets, rules, refused, outcome)
                 except DownloadError as failure:
                     outcome.fail(failure)
     return rows(frame, outcomes)
 
 
-def _follow(file: BinaryIO, offsets: Sequence[int], rules: DownloadRules, outcome: Outcome) -> None:
+def _follow(
+    file: BinaryIO, offsets: Sequence[int], rules: DownloadRules, refused: Refused, outcome: Outcome
+) -> None:
     """Fill in `outcome` from the records at `offsets`. Raises DownloadError if they give no picture."""
     for offset in offsets:
         file.seek(offset)
@@ -191,12 +203,13 @@ def _follow(file: BinaryIO, offsets: Sequence[int], rules: DownloadRules, outcom
         tags = headers.get_multiple("X-Robots-Tag")
         refuse_head(tags, headers.get("TDM-Reservation"), outcome, rules, PRODUCT)
         if code == 200:
-            outcome.examine(_body(record, rules), rules)
+            outcome.examine(_body(record, rules), rules, refused)
             return
         location = headers.get("Location")
         if code not in REDIRECTS or location is None:
             raise http_error(code)
         outcome.final_url = redirected(outcome.final_url or _target(record), location)
+        refused.url(outcome.final_url)
     if len(offsets) > rules.redirects:
         raise DownloadError(DownloadStatus.TOO_MANY_REDIRECTS, f"more than {rules.redirects} redirects")
     raise DownloadError(DownloadStatus.NOT_ARCHIVED, "no record of the URL that it redirects to")

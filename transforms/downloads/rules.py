@@ -137,6 +137,27 @@ class DownloadRules:
             raise ValueError(f"quality = {self.quality}: expected 1 to 100")
 
 
+@dataclass(frozen=True)
+class HashLists:
+    """Lists of what must not be stored (`transforms.downloads.refused`).
+
+    They hold for what is fetched from now on and make no row stale: a list that grows every week must not
+    ask for everything to be fetched again. Each batch's lineage says which lists it was held against.
+
+    Raises ValueError for a distance over 15, at which every other picture is like every other.
+    """
+
+    files: tuple[str, ...] = ()
+    """paths or URLs, as workers see them"""
+    phash_distance: int = 4
+    """bits in which a perceptual hash may differ from one in a list, of 64 (ours: of 300 photos none differed
+    in more from the hash that the package ImageHash gives the original)"""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.phash_distance <= 15:
+            raise ValueError(f"phash_distance = {self.phash_distance}: expected 0 to 15")
+
+
 _AGENT = re.compile(r"[A-Za-z][A-Za-z_-]*(/\S+)? \(.*(https?://|mailto:|@).*\)")
 
 

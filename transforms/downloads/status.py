@@ -40,6 +40,8 @@ class DownloadStatus(StrEnum):
     """the file has fewer bytes than the least allowed"""
     TOO_LARGE = "too_large"
     """the file has more bytes than allowed, as sent or once decoded"""
+    LISTED = "listed"
+    """the URL, the file or its perceptual hash is on a list of what must not be stored; `error` says which"""
     NOT_IMAGE = "not_image"
     """the body is no picture in any format that we know"""
     REFUSED_FORMAT = "refused_format"

@@ -133,11 +133,12 @@ def _decide(key_sets: list[Keys], id_sets: list[Ids]) -> list[Losers]:
 
 
 def _found(id_sets: list[Ids], ids: Ids) -> list[Ids]:
-    """Those of `id_sets` that are in `ids`: the lake is looked through once, whatever its size."""
-    wanted = pa.array(ids)
-    return [
-        some[pc.is_in(pa.array(some), value_set=wanted).to_numpy(zero_copy_only=False)] for some in id_sets
-    ]
+    """Those of `id_sets` that are in `ids`, which are sorted."""
+    found: list[Ids] = []
+    for some in id_sets if len(ids) else ():
+        place = np.minimum(np.searchsorted(ids, some), len(ids) - 1)
+        found.append(some[ids[place] == some])
+    return found
 
 
 def _without(frame: pd.DataFrame, verdicts: list[Losers]) -> pd.DataFrame:

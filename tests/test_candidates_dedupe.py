@@ -173,3 +173,16 @@ def test_known_without_rows_and_rows_without_known() -> None:
     pairs = [(0, i, f"http://a.example/{i}", "some text") for i in range(5)]
     result = first_seen(frames(rows(pairs), SCHEMA), known([])).compute(scheduler="sync")
     assert np.array_equal(result["position"].dropna(), range(5))
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_keys_that_only_look_alike_are_not_known(parts: int) -> None:
+    """The sieve goes by upper bits: neighbours of the keys of a run pass it, and are told apart after it."""
+    pairs = [(i % parts, i, f"http://a.example/{i}", "some text") for i in range(40)]
+    made = rows(pairs)
+    ids = [row["sample_id"] for frame in made for row in data(frame)]
+    assert any(i < 0 for i in ids)
+    alike = [i ^ bit for i in ids for bit in (1, 1 << 20)]
+    result = first_seen(frames(made, SCHEMA), known([*alike, ids[7]])).compute(scheduler="sync")
+    assert drops(result) == {"known": 1}
+    assert {row["sample_id"] for row in data(result)} == set(ids) - {ids[7]}

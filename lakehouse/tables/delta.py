@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -113,6 +114,7 @@ class Slice:
     start: int
     stop: int
     part: str | None
+    wanted: bool = False  # all its rows are in one of the ranges, by the log: none has to be looked at
 
 
 class DeltaFormat:
@@ -217,7 +219,8 @@ class DeltaFormat:
                 if r.part not in (None, part):
                     continue
                 if low is None or high is None or (low <= r.high and high >= r.low):
-                    slices.append(Slice(action["path"], 0, action["num_records"], part))
+                    wanted = None not in (low, high) and r.low <= low and high <= r.high
+                    slices.append(Slice(action["path"], 0, action["num_records"], part, wanted))
                     break
         return sorted(slices, key=lambda s: s.path)
 
@@ -404,7 +407,7 @@ def _chosen(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
 
 def _cut(piece: Slice, rows: int) -> list[Slice]:
     starts = range(piece.start, piece.stop, rows)
-    return [Slice(piece.path, s, min(s + rows, piece.stop), piece.part) for s in starts]
+    return [dataclasses.replace(piece, start=s, stop=min(s + rows, piece.stop)) for s in starts]
 
 
 def read_slices(
@@ -418,24 +421,30 @@ def _read(
     slices: list[Slice], storage: Storage, spec: TableSpec, ranges: list[Range], schema: pa.Schema
 ) -> pa.Table:
     tables = [schema.empty_table()]
-    names = list(dict.fromkeys([*schema.names, "batch"]))
-    full = pa.schema([spec.schema.field(name) for name in names])
     filesystem = storage.filesystem()
     for piece in slices:
         path = f"{spec.name}/{piece.path}"
+        stored = [name for name in schema.names if name != spec.partition_by]
+        names = list(dict.fromkeys([*stored, *([] if piece.wanted and stored else ["batch"])]))
         with storage_errors(storage.uri(path)):
-            rows = _read_rows(filesystem, path, piece, [n for n in names if n != spec.partition_by])
+            rows = _read_rows(filesystem, path, piece, names)
+        # Files that delta-rs wrote, in a delete or a compaction, come back with string_view columns
+        rows = rows.select(names).cast(pa.schema([spec.schema.field(name) for name in names]))
+        if not piece.wanted:
+            rows = rows.filter(_within(rows["batch"], ranges, piece.part))
         if spec.partition_by is not None:
             rows = rows.append_column(spec.partition_by, pa.array([piece.part] * len(rows), pa.string()))
-        # Files that delta-rs wrote, in a delete or a compaction, come back with string_view columns
-        rows = rows.select(names).cast(full)
-        mask = pa.array([False] * len(rows), pa.bool_())
-        for r in ranges:
-            if r.part in (None, piece.part):
-                batch = rows["batch"]
-                mask = pc.or_(mask, pc.and_(pc.greater_equal(batch, r.low), pc.less_equal(batch, r.high)))
-        tables.append(rows.filter(mask).select(schema.names))
+        tables.append(rows.select(schema.names).cast(schema))
     return pa.concat_tables(tables)
+
+
+def _within(batch: pa.ChunkedArray, ranges: list[Range], part: str | None) -> pa.Array:
+    """Which rows of a file of `part` are in one of `ranges`, by their batches."""
+    mask = pa.array([False] * len(batch), pa.bool_())
+    for r in ranges:
+        if r.part in (None, part):
+            mask = pc.or_(mask, pc.and_(pc.greater_equal(batch, r.low), pc.less_equal(batch, r.high)))
+    return mask
 
 
 def _read_rows(filesystem: Any, path: str, piece: Slice, names: list[str]) -> pa.Table:

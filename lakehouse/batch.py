@@ -107,25 +107,36 @@ def run_batch(
     """
     started = time.monotonic()
     name = claim.keys[0]
-    targets = [_target(lake, key) for key in claim.keys]
+    targets = [target(lake, key) for key in claim.keys]
     tasks = [
         delayed(write_part)(part, targets, claim.batch, name)
         for frame in frames
         for part in frame.to_delayed()
     ]
     parts = _compute(lake, client, claim, tasks, need, report)
-    faults.point(f"{name}:written")
+    finish(lake, claim, parts, started, {"tasks": len(tasks)}, origin)
+
+
+def finish(
+    lake: Lake,
+    claim: Claim,
+    parts: Sequence[Part],
+    started: float,
+    details: Mapping[str, Any],
+    origin: Mapping[str, Any],
+) -> None:
+    """Commits what the tasks of a batch, begun at `started` (monotonic), wrote, and marks it as done."""
+    faults.point(f"{claim.keys[0]}:written")
     results = {}
     for key in claim.keys:
         results[key] = _commit(lake, claim, key, [p for p in parts if p.key == key], origin)
         faults.point(f"{key}:committed")
-    lake.ledger.finish(
-        claim, results, time.monotonic() - started, json.dumps({"tasks": len(tasks), **origin})
-    )
-    faults.point(f"{name}:done")
+    lake.ledger.finish(claim, results, time.monotonic() - started, json.dumps({**details, **origin}))
+    faults.point(f"{claim.keys[0]}:done")
 
 
-def _target(lake: Lake, key: str) -> Target:
+def target(lake: Lake, key: str) -> Target:
+    """Where the rows of a ledger key go."""
     table = lake.table(key)
     return Target(key, table.spec, table.writer(key.partition("/")[2] or None))
 

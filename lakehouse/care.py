@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+from lakehouse import faults
 from lakehouse.lake import Lake
 from lakehouse.tables import DataFile, Table
 
@@ -17,7 +20,9 @@ def compact(lake: Lake, name: str) -> int | None:
     if table.version() is None:
         return None
     version = table.compact()
+    faults.point("compact:rewritten")
     record(lake, table, version)
+    faults.point("compact:recorded")
     return version
 
 
@@ -30,8 +35,8 @@ def record(lake: Lake, table: Table, version: int) -> None:
 def unrecorded(lake: Lake, table: Table) -> list[DataFile]:
     """Data files of the table's newest version that the ledger does not name, with their checksums."""
     known = {file["path"] for event in lake.ledger.events() for file in event["files"] or ()}
-    filesystem = lake.storage.filesystem()
-    return [
-        DataFile(path, 0, filesystem.get_file_info(path).size, lake.storage.sha256(path), "")
-        for path in sorted(table.files().keys() - known)
-    ]
+    sizes = table.files()
+    written = sorted(sizes.keys() - known)
+    with ThreadPoolExecutor() as pool:  # hashing lets go of the interpreter's lock
+        sums = list(pool.map(lake.storage.sha256, written))
+    return [DataFile(path, 0, sizes[path], digest, "") for path, digest in zip(written, sums, strict=True)]

@@ -20,7 +20,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from distributed import Client
 
-from lakehouse import verification, views
+from lakehouse import faults, verification, views
 from lakehouse.errors import ConflictError, StorageError, UsageError
 from lakehouse.fingerprints import Fingerprint
 from lakehouse.lake import Lake
@@ -64,11 +64,14 @@ def create(lake: Lake, name: str, note: str | None = None) -> Release:
             f"a release's name has letters, digits, '.', '_' and '-' only, and is not {HEAD}: not {name!r}"
         )
     release = _cut(lake, name, note)
+    faults.point("release:cut")
     for _ in range(TRIES):
         table = _open(lake) or _make(lake)
+        faults.point("release:made")
         if name in [row["name"] for row in _rows(table)]:
             raise UsageError(f"there is a release {name} already: releases do not change; take another name")
         if _commit(lake, table, release):
+            faults.point("release:committed")
             return release
     raise ConflictError(f"others keep making releases: make {name} again in a moment")
 

@@ -21,6 +21,7 @@ import pyarrow.fs as pafs
 from deltalake.exceptions import DeltaError
 from deltalake.fs import DeltaStorageHandler
 
+from lakehouse import faults
 from lakehouse.errors import StorageError, UsageError
 from lakehouse.webfiles import WebFiles
 
@@ -163,7 +164,8 @@ def _fsync(path: str) -> None:
 def storage_errors(what: str) -> Iterator[None]:
     """Turns what the engines and the operating system raise into one clear `StorageError`."""
     try:
-        yield
+        with faults.access(what):
+            yield
     except (OSError, DeltaError, pa.ArrowInvalid) as error:  # ArrowInvalid: a damaged parquet file
         raise StorageError(explain(error, what)) from error
 

@@ -47,7 +47,8 @@ def data_files(spec: TableSpec, found: Mapping[str, int]) -> set[str]:
 def named(storage: Storage, spec: TableSpec, found: Mapping[str, int]) -> set[str]:
     """The data files that any version of the table names, whether they are there or not."""
     if spec.format == "lance":
-        return _named_by_manifests(storage, spec)
+        # Without a manifest there is no dataset yet: a first batch that came to nothing
+        return _named_by_manifests(storage, spec) if any(map(MANIFEST.fullmatch, found)) else set()
     names: set[str] = set()
     for path in found:
         if COMMIT.fullmatch(path):

@@ -1,0 +1,113 @@
+"""Killed, or refused by its disk, at any step: the lake opens, verifies, and a re-run reaches the same rows.
+
+The steps are those of batches, releases, compactions, rebuilds and cleanups; `torture.live` goes through
+all of them. Named points stand between the steps of the protocol; accesses to the store are counted
+inside, whoever makes them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torture
+from torture import Outcome, Tormentor
+
+POINTS = {  # name -> how often a life passes it
+    "downloads:worker": 6,
+    "downloads:written": 3,
+    "downloads:committed": 3,
+    "images:committed": 3,
+    "downloads:done": 3,
+    "compact:rewritten": 6,
+    "compact:recorded": 6,
+    "release:cut": 2,
+    "release:made": 2,
+    "release:committed": 2,
+    "cleanup:deleted": 2,
+    "cleanup:compacted": 2,
+    "cleanup:dropped": 2,
+    "cleanup:pruned": 2,
+    "cleanup:recorded": 2,
+}
+EVERY = [f"{point}:{times}" for point, most in POINTS.items() for times in range(1, most + 1)]
+CHOSEN = [
+    "downloads:committed:2",
+    "compact:rewritten:2",
+    "release:made:1",
+    "release:committed:2",
+    "cleanup:deleted:1",
+    "cleanup:dropped:2",
+    "cleanup:pruned:1",
+]
+STEPS = 4  # tests that share the accesses of a life
+
+
+@dataclass(frozen=True)
+class Victim:
+    """Who lives, where from, and to what end."""
+
+    tormentor: Tormentor
+    start: Path
+    end: Outcome
+
+    def survives(self, root: Path, **fault: str) -> tuple[int, str]:
+        """Lives a new lake at `root` with `fault`, then without; what came of the first life."""
+        shutil.copytree(self.start, root)
+        code, said = self.tormentor.run("live", root, **fault)
+        assert code in (0, -signal.SIGKILL, torture.FAILED), said
+        assert "\n" not in said
+        seen = self.tormentor.check(root)
+        assert {k: v for k, v in seen.items() if not k.startswith("head")}.items() <= self.end.items()
+        if code != 0:
+            assert self.tormentor.run("live", root)[0] == 0
+            assert self.tormentor.check(root) == self.end
+        shutil.rmtree(root)
+        return code, said
+
+
+@pytest.fixture(scope="module")
+def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
+    folder = tmp_path_factory.mktemp("torture")
+    torture.new(folder / "start")
+    shutil.copytree(folder / "start", folder / "end")
+    with torture.tormentor() as tormentor:
+        assert tormentor.run("live", folder / "end") == (0, "0")
+        yield Victim(tormentor, folder / "start", tormentor.check(folder / "end"))
+
+
+@pytest.mark.parametrize("point", CHOSEN)
+def test_killed_at_a_step(victim: Victim, point: str, tmp_path: Path) -> None:
+    assert victim.survives(tmp_path / "lake", LAKE_CRASH_AT=point)[0] == -signal.SIGKILL
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", sorted(set(EVERY) - set(CHOSEN)))
+def test_killed_at_any_step(victim: Victim, point: str, tmp_path: Path) -> None:
+    assert victim.survives(tmp_path / "lake", LAKE_CRASH_AT=point)[0] == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("fault", ["kill:33", "kill:171", "kill:290", "error:61", "late:140", "errors:250"])
+def test_stopped_at_an_access_to_the_store(victim: Victim, fault: str, tmp_path: Path) -> None:
+    code, _ = victim.survives(tmp_path / "lake", LAKE_FAULT=fault)
+    assert code == (-signal.SIGKILL if fault.startswith("kill") else torture.FAILED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(1, STEPS + 1))
+@pytest.mark.parametrize("kind", ["kill", "error", "errors", "late"])
+def test_stopped_at_every_access_to_the_store(victim: Victim, kind: str, first: int, tmp_path: Path) -> None:
+    """From the first access to the one that no life makes."""
+    number = first
+    while True:
+        code, said = victim.survives(tmp_path / str(number), LAKE_FAULT=f"{kind}:{number}")
+        if code == 0 and int(said) < number:
+            break
+        assert code == -signal.SIGKILL or kind != "kill"
+        number += STEPS
+    print(f"{kind}: {(number - first) // STEPS} lives from {first}")
+    assert number > 100

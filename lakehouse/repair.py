@@ -143,8 +143,8 @@ def _claims(lake: Lake) -> Iterator[Step]:
     state = lake.ledger.state()
     removal = state.unfinished(REMOVALS)
     if removal is not None:
-        what = f"{REMOVALS}: removal {removal['batch']} is not complete: `lake remove --yes` completes it"
-        yield Step(f"{what}; then repair the rest")
+        what = f"removal {removal['batch']} is not complete: `lake remove --yes` completes it"
+        yield Step(f"{what}, and then `lake repair` can go on")
         return
     tokens: dict[str, list[Event]] = {}
     for claim in soundness.unfinished(state):
@@ -190,8 +190,7 @@ def _stored(lake: Lake, key: str) -> Counter[int]:
 
 
 def _short(lake: Lake, broken: Collection[str]) -> Iterator[Event]:
-    """The finished batches, pinned by head or a release, of which rows are missing but for withdrawn ones."""
-    gone = {(e["key"], e["batch"]): e["rows"] for e in lake.ledger.state().withdrawn()}
+    """The finished batches, pinned by head or a release, of which rows are missing."""
     pins = [lake.pins(), *(release.pins for release in soundness.releases_of(lake))]
     pinned = [verification.pinned(lake.ledger.done(), some) for some in pins]
     for key in sorted({key for some in pinned for key in some if key.partition("/")[0] not in broken}):
@@ -226,9 +225,7 @@ def _rows(lake: Lake, event: Event) -> Iterator[Step]:
         wanted = _standing(lake, event)
         rows = [_read(lake, table.spec, path, part) for path in there]
         present = table.arrow([Range(number, number, part)])
-        if sum((Total(len(some), fingerprint(some)) for some in [*rows, present]), Total()) != (
-            sums["had"] - sums["withdrawn"]
-        ):
+        if sum((Total(len(some), fingerprint(some)) for some in [*rows, present]), Total()) != wanted:
             raise LakeError(f"{key}: batch {number}: its files and the table do not add up to what it had")
         files = [file for some in rows for file in table.writer(part).write(some)]
         version = table.commit(files, {"key": key, "batch": number, "repair": True})

@@ -11,7 +11,7 @@ from distributed import Client
 
 from lakehouse import ledger, releases, schema, verification, views
 from lakehouse.errors import LakeError, UsageError
-from lakehouse.events import Event, Events
+from lakehouse.events import REMOVALS, Event, Events
 from lakehouse.lake import Lake
 from lakehouse.schema import FIXED, LEDGER, RELEASES, TableSpec
 from lakehouse.tables import logs, open_table
@@ -122,7 +122,8 @@ def unfinished(state: Events) -> list[Event]:
 
 
 def _left(claim: Event) -> Finding:
-    problem = f"batch {claim['batch']} was left unfinished by {claim['owner']}: `lake run` repeats it"
+    then = "`lake remove --yes` completes it" if claim["key"] == REMOVALS else "`lake run` repeats it"
+    problem = f"batch {claim['batch']} was left unfinished by {claim['owner']}: {then}"
     return Finding(claim["key"], None, problem, Kind.UNFINISHED)
 
 

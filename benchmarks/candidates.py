@@ -4,14 +4,15 @@ Measured on one file that benchmarks/crawl.py makes of real records (kept in ben
 an environment of its own), each part in a fresh process, in turns:
 
 - peer: cc2dataset's own `process_wat(path, "image")`, every pair taken;
-- extraction: our pages and our resolved URLs under its rules (no format, host or beacon left out, no limit
-  on lengths); that both give the same set of (URL, alt) is checked first. cc2dataset leaves `&amp;` in URLs
-  as the WAT has it: that is decoded before the sets are compared;
+- extraction: our resolved URLs and their alt texts, as Arrow columns, under its rules (no format, host or
+  beacon left out, no limit on lengths); that both give the same set of (URL, alt) is checked first.
+  cc2dataset leaves `&amp;` in URLs as the WAT has it: that is decoded before the sets are compared;
 - stage: `extract` under the default rules with text cleaning, language and keys, and its rows written to
   parquet;
 - floor: the file inflated by igzip, and nothing else.
 
-`floor_ratio` says how many times the floor's CPU seconds extraction takes.
+What each part imports is imported before its clock starts, the peer's as ours. Ours has compiled loops to
+load: `load_seconds` says how long that takes a process. `floor_ratio` says how many times the floor's CPU seconds extraction takes.
 
     uv run python benchmarks/candidates.py --json
 """
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import os
 import statistics
@@ -28,7 +30,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +39,8 @@ import pyarrow.parquet as pq
 from isal import igzip
 
 from transforms import columns
-from transforms.candidates import SCHEMA, UNITS, CandidateRules, extract, wat
-from transforms.candidates.urls import resolver
+from transforms.candidates import SCHEMA, UNITS, CandidateRules, columnar, extract, wat
+from transforms.candidates.links import Tally, decoded
 
 HERE = Path(__file__).parent
 ENVS = HERE.parent / "bench-envs"
@@ -76,18 +78,21 @@ def floor(path: str) -> int:
     return total
 
 
-def pairs(path: str) -> Iterator[tuple[str, str]]:
-    """(URL, alt) of every image that has both, under cc2dataset's rules."""
-    resolve = resolver(EQUAL)
-    for page in wat.pages(path, EQUAL, Counter()):
-        for src, alt in page.images:
-            if alt and isinstance(found := resolve(src, page.base), tuple):
-                yield found[0], alt
+def tables(path: str) -> list[pa.Table]:
+    """URL and alt text of every image that has both, under cc2dataset's rules."""
+    return list(columnar.links(path, EQUAL, Counter(), Tally()))
 
 
 def extraction(path: str) -> int:
     """The number of pairs, all of them made."""
-    return len(list(pairs(path)))
+    return sum(map(len, tables(path)))
+
+
+def load() -> float:
+    """CPU seconds for loading numba and the compiled loops."""
+    before = time.process_time()
+    importlib.import_module("transforms.candidates.compiled")
+    return time.process_time() - before
 
 
 def stage(path: str) -> int:
@@ -129,7 +134,8 @@ def check(path: Path, python: Path) -> dict[str, float]:
         place = Path(folder) / "pairs.json"
         subprocess.run([python, "-c", PEER_SCRIPT, path, place], check=True, capture_output=True)
         theirs = [(wat.decoded(url), alt) for url, alt in json.loads(place.read_text("utf-8"))]
-    ours = list(pairs(str(path)))
+    made = pa.concat_tables(tables(str(path)))
+    ours = list(zip(made["url"].to_pylist(), map(decoded, made["alt"].to_pylist()), strict=True))
     if set(ours) != set(theirs) or len(ours) != len(theirs):
         odd = sorted(set(ours) ^ set(theirs))
         raise SystemExit(f"{len(ours)} pairs here, {len(theirs)} there; in one alone: {odd[:5]}")
@@ -148,9 +154,10 @@ def timed(part: str, path: Path, python: Path) -> list[float]:
 
 def run_part(run: Callable[[str], int], path: str) -> None:
     """Runs one part in this process and prints what `timed` reads."""
+    loading = load()
     cpu, wall = time.process_time(), time.perf_counter()
     count = run(path)
-    print(json.dumps([time.process_time() - cpu, time.perf_counter() - wall, count]))
+    print(json.dumps([time.process_time() - cpu, time.perf_counter() - wall, count, loading]))
 
 
 def report(found: dict[str, list[list[float]]], about: dict[str, Any]) -> dict[str, Any]:
@@ -169,6 +176,7 @@ def report(found: dict[str, list[list[float]]], about: dict[str, Any]) -> dict[s
         "wall_ratio": round(wall["peer"] / wall["extraction"], 2),
         "stage_to_peer": round(cpu["stage"] / cpu["peer"], 2),
         "stage_to_peer_wall": round(wall["stage"] / wall["peer"], 2),
+        "load_seconds": round(statistics.median(run[3] for run in found["extraction"]), 2),
         "cpu_seconds": cpu,
         "wall_seconds": wall,
         "load": [round(load, 1) for load in os.getloadavg()],

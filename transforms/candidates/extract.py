@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from itertools import islice
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from transforms import columns
-from transforms.candidates import keys, lists, warc, wat
+from transforms.candidates import columnar, keys, lists, warc, wat
 from transforms.candidates.errors import UnreadableUnit
 from transforms.candidates.language import identifier
-from transforms.candidates.lists import BadRow
-from transforms.candidates.pages import Page
+from transforms.candidates.links import Tally, batches, decoded
 from transforms.candidates.reasons import Drop, Note
 from transforms.candidates.rules import CandidateRules
 from transforms.candidates.text import clean, cut
-from transforms.candidates.urls import resolver
 from transforms.files import READS, Reads
 
 ORDER = "_order"
-BATCH = 16_384  # rows that are Python objects at a time
 _CACHED_CHARS = 200  # texts up to this length are remembered: most repeat within a site
 
 SCHEMA = pa.schema([*columns.counted(columns.CANDIDATES), pa.field(ORDER, pa.int64())])
@@ -39,8 +36,7 @@ UNITS = pa.schema(
     ]
 )
 
-# url, text, page_url, host, license, language, language_probability, position
-Row = tuple[str, str, str | None, str, str | None, str | None, float, int]
+Text = tuple[str | None, str | None, float]  # cleaned, None where too short; its language, its probability
 
 
 def extract(
@@ -66,14 +62,14 @@ def _unit_or_note(unit: Mapping[str, Any], rules: CandidateRules, reads: Reads) 
 
 def _unit(unit: Mapping[str, Any], rules: CandidateRules, reads: Reads) -> pa.Table:
     """Rows and counts of one unit, as a table of `SCHEMA`."""
-    counts: Counter[str] = Counter()
+    tally = Tally()
     notes: Counter[str] = Counter()
-    rows = _rows(_pages(unit, rules, notes, reads), rules, counts)
-    tables = [columns.CANDIDATES.empty_table()]
-    while batch := list(islice(rows, BATCH)):
-        tables.append(_table(batch, unit["unit"]))
+    finish = _finisher(rules, unit["unit"], tally)
+    tables = [finish(table) for table in _links(unit, rules, notes, tally, reads) if len(table)]
+    counts = {"in": tally.images}
+    counts.update({f"drop:{reason}": n for reason, n in tally.drops.items()})
     counts.update({f"note:{note}": n for note, n in notes.items()})
-    return _counted(pa.concat_tables(tables), unit, counts)
+    return _counted(pa.concat_tables([columns.CANDIDATES.empty_table(), *tables]), unit, counts)
 
 
 def _counted(rows: pa.Table, unit: Mapping[str, Any], counts: Mapping[str, int]) -> pa.Table:
@@ -81,73 +77,58 @@ def _counted(rows: pa.Table, unit: Mapping[str, Any], counts: Mapping[str, int])
     return table.append_column(ORDER, pa.array([unit["order"]] * len(table), pa.int64()))
 
 
-def _pages(
-    unit: Mapping[str, Any],
-    rules: CandidateRules,
-    notes: Counter[str],
-    reads: Reads,
-) -> Iterator[Page]:
+def _links(
+    unit: Mapping[str, Any], rules: CandidateRules, notes: Counter[str], tally: Tally, reads: Reads
+) -> Iterator[pa.Table]:
+    """The links of a unit, as tables of `links.LINKS`."""
     path = unit["path"]
     match unit["kind"]:
+        case "wat" if columnar.applies(rules):
+            return columnar.links(path, rules, notes, tally, reads)
         case "wat":
-            return wat.pages(path, rules, notes, reads)
+            pages = wat.pages(path, rules, notes, reads)
         case "warc":
-            return warc.pages(path, rules, notes, reads)
+            pages = warc.pages(path, rules, notes, reads)
         case "urls":
-            return lists.pages(path, unit["start"], unit["stop"], rules, reads)
+            pages = lists.pages(path, unit["start"], unit["stop"], rules, reads)
         case kind:
             raise ValueError(f"unknown kind of unit: {kind!r}; it is wat, warc or urls")
+    return batches(pages, rules, tally)
 
 
-def _rows(pages: Iterator[Page], rules: CandidateRules, counts: Counter[str]) -> Iterator[Row]:
-    """What becomes a candidate; everything else is counted under its reason."""
-    resolve = resolver(rules)
+def _finisher(rules: CandidateRules, unit: str, tally: Tally) -> Callable[[pa.Table], pa.Table]:
+    """A function from a table of links to one of candidates: with texts cleaned, their language, and keys."""
     read = _reader(rules)
     urls: set[str] | None = set() if rules.one_row_per_url else None
-    position = -1
-    drops: Counter[Drop] = Counter()
-    for page in pages:
-        for src, alt in page.images:
-            position += 1
-            if src is BadRow:
-                drops[Drop.BAD_ROW] += 1
-                continue
-            if not alt:
-                drops[Drop.NO_ALT] += 1
-                continue
-            if type(alt) is not str:
-                drops[Drop.BAD_TEXT] += 1
-                continue
-            if alt.isspace():
-                drops[Drop.NO_ALT] += 1
-                continue
-            if not src or type(src) is not str:
-                drops[Drop.BAD_URL if src else Drop.NO_URL] += 1
-                continue
-            found = resolve(src, page.base)
-            if isinstance(found, Drop):
-                drops[found] += 1
-                continue
-            text, language, probability = read(alt)
-            if text is None:
-                drops[Drop.SHORT_TEXT] += 1
-                continue
-            url, host = found
-            if urls is not None:
-                if url in urls:
-                    drops[Drop.SAME_URL] += 1
-                    continue
-                urls.add(url)
-            yield url, text, page.url, host, page.license, language, probability, position
-    counts["in"] = position + 1
-    counts.update({f"drop:{reason}": n for reason, n in drops.items()})
+
+    def is_new(url: str) -> bool:
+        if urls is None:
+            return True
+        before = len(urls)
+        urls.add(url)
+        return len(urls) > before
+
+    def finish(links: pa.Table) -> pa.Table:
+        found = [read(decoded(alt)) for alt in links["alt"].to_pylist()]
+        kept = np.array([text is not None for text, _, _ in found])
+        tally.drops[Drop.SHORT_TEXT] += len(kept) - int(kept.sum())
+        if urls is not None:
+            for i in np.flatnonzero(kept):
+                kept[i] = is_new(links["url"][int(i)].as_py())
+                tally.drops[Drop.SAME_URL] += not kept[i]
+        if not kept.all():
+            links = links.filter(pa.array(kept))
+            found = [each for each, keep in zip(found, kept, strict=True) if keep]
+        return _table(links, found, unit)
+
+    return finish
 
 
-def _reader(rules: CandidateRules) -> Callable[[str], tuple[str | None, str | None, float]]:
+def _reader(rules: CandidateRules) -> Callable[[str], Text]:
     """A function from a raw text to (cleaned text or None, language, probability)."""
     identify = identifier(rules)
 
-    def read(raw: str) -> tuple[str | None, str | None, float]:
+    def read(raw: str) -> Text:
         text = clean(raw, rules)
         return (None, None, 0.0) if text is None else (cut(text, rules), *identify(text))
 
@@ -155,14 +136,15 @@ def _reader(rules: CandidateRules) -> Callable[[str], tuple[str | None, str | No
     return lambda raw: remembered(raw) if len(raw) <= _CACHED_CHARS else read(raw)
 
 
-def _table(rows: list[Row], unit: str) -> pa.Table:
-    """`rows` with their keys, as a table of `columns.CANDIDATES`."""
-    names = ("url", "text", "page_url", "host", "license", "language", "language_probability", "position")
-    arrays: dict[str, pa.Array] = {
-        name: pa.array(values, columns.CANDIDATES.field(name).type)
-        for name, values in zip(names, zip(*rows, strict=True), strict=True)
-    }
-    arrays["sample_id"] = keys.sample_ids(arrays["url"], arrays["text"])
-    arrays["url_id"] = keys.url_ids(arrays["url"])
-    arrays["unit"] = pa.array([unit] * len(rows), pa.string())
-    return pa.table([arrays[name] for name in columns.CANDIDATES.names], schema=columns.CANDIDATES)
+def _table(links: pa.Table, texts: list[Text], unit: str) -> pa.Table:
+    """Links, their texts and their keys, as a table of `columns.CANDIDATES`."""
+    values = zip(*texts, strict=True) if texts else [()] * 3
+    named = zip(("text", "language", "language_probability"), values, strict=True)
+    arrays = {name: pa.array(values, columns.CANDIDATES.field(name).type) for name, values in named}
+    arrays["sample_id"] = keys.sample_ids(links["url"], arrays["text"])
+    arrays["url_id"] = keys.url_ids(links["url"])
+    arrays["unit"] = pa.array([unit] * len(links), pa.string())
+    return pa.table(
+        [arrays[name] if name in arrays else links[name] for name in columns.CANDIDATES.names],
+        schema=columns.CANDIDATES,
+    )

@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
 from isal import igzip_lib
 
 from transforms.candidates.errors import UnreadableUnit
-from transforms.candidates.framed import framed
+from transforms.candidates.framed import Block, framed
 from transforms.candidates.reasons import Note
 from transforms.candidates.rules import MIB, CandidateRules
 from transforms.files import READS, Reads, open_file
@@ -61,6 +62,18 @@ def records(path: str, rules: CandidateRules, notes: Counter[str], reads: Reads 
     Raises `UnreadableUnit` where the file is empty or holds no record at all; OSError where it cannot
     be read.
     """
+    for found in blocks(path, rules, notes, reads):
+        yield from (record_of(found, i) for i in range(len(found.records)))
+
+
+def record_of(block: Block, i: int) -> Record:
+    """Record `i` of `block`."""
+    header, header_stop, start, stop = block.records[i].tolist()
+    return Record(block.bytes(header, header_stop), block.bytes(start, stop))
+
+
+def blocks(path: str, rules: CandidateRules, notes: Counter[str], reads: Reads = READS) -> Iterator[Block]:
+    """The same, many at a time as long as the file is in order, then one by one."""
     with open_file(path, reads) as file:
         head = file.read(HEAD)
         if not head:
@@ -74,16 +87,23 @@ def records(path: str, rules: CandidateRules, notes: Counter[str], reads: Reads 
                 pieces = _plain(file, file.read(READ)) if plain else _inflated(file, b"", notes)
                 for record in islice(_split(pieces, rules, notes), count, None):
                     count += 1
-                    yield record
+                    yield _block(record)
             else:
-                count += 1
-                yield Record(*found)
+                count += len(found.records)
+                yield found
     if not count:
         raise UnreadableUnit(
             f"{path} holds no WARC record: it begins with {head[:40]!r}. "
             "It is damaged or an error page: fetch it again"
         )
     notes[Note.RECORDS] += count
+
+
+def _block(record: Record) -> Block:
+    """A block of one record."""
+    stop = len(record.header)
+    bounds = np.array([[0, stop, stop, stop + len(record.body)]])
+    return Block(np.frombuffer(record.header + record.body, np.uint8), bounds)
 
 
 def _plain(file: BinaryIO, head: bytes) -> Iterator[tuple[bytes, bool]]:

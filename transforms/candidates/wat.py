@@ -30,20 +30,25 @@ def pages(path: str, rules: CandidateRules, notes: Counter[str], reads: Reads = 
     Raises `UnreadableUnit` where the file holds no record.
     """
     for record in records(path, rules, notes, reads):
-        body = record.body
-        if b'"HTML-Metadata"' in body:
-            notes[Note.PAGES] += 1
-        first = body.find(_MARK)
-        if first >= 0 or b"IMG@" in body:
-            if rules.links == "as_written":
-                yield from _as_written(record, first, rules, notes)
-            else:
-                yield _page(record, first, rules, notes)
-        elif body.startswith(b"{"):
-            if not body.rstrip().endswith(b"}"):
-                notes[Note.BAD_JSON] += 1
-            elif b'"HTML-Metadata"' in body and b'"Links"' not in body:
-                notes[Note.NO_LINKS] += 1
+        yield from pages_of(record, rules, notes)
+
+
+def pages_of(record: Record, rules: CandidateRules, notes: Counter[str]) -> Iterator[Page]:
+    """The page of a record, where it has images; under rules that take links as written, it may be cut."""
+    body = record.body
+    if b'"HTML-Metadata"' in body:
+        notes[Note.PAGES] += 1
+    first = body.find(_MARK)
+    if first >= 0 or b"IMG@" in body:
+        if rules.links == "as_written":
+            yield from _as_written(record, first, rules, notes)
+        else:
+            yield _page(record, first, rules, notes)
+    elif body.startswith(b"{"):
+        if not body.rstrip().endswith(b"}"):
+            notes[Note.BAD_JSON] += 1
+        elif b'"HTML-Metadata"' in body and b'"Links"' not in body:
+            notes[Note.NO_LINKS] += 1
 
 
 def _page(record: Record, first: int, rules: CandidateRules, notes: Counter[str]) -> Page:
@@ -55,11 +60,11 @@ def _page(record: Record, first: int, rules: CandidateRules, notes: Counter[str]
             return Page(url, url, None, images)
     metadata = _parse(record.body, notes)
     if metadata is None:
-        return Page(url, url, None, [_image(link) for link in _salvage(record.body, first)])
+        return Page(url, url, None, [image_of(link) for link in _salvage(record.body, first)])
     links = [link for link in _list(metadata.get("Links")) if isinstance(link, dict)]
     hrefs = ((_text(link.get("url")), _text(link.get("rel"))) for link in links)
     license = creative_commons(hrefs, rules.max_license_chars)
-    images = [_image(link) for link in links if link.get("path") == PATH]
+    images = [image_of(link) for link in links if link.get("path") == PATH]
     return Page(url, join(url, _text(_dict(metadata.get("Head")).get("Base"))), license, images)
 
 
@@ -69,7 +74,7 @@ def _as_written(record: Record, first: int, rules: CandidateRules, notes: Counte
     return laion.pages(record.url, [link for link in links if isinstance(link, dict)], rules)
 
 
-def _image(link: dict[str, Any]) -> tuple[Any, Any]:
+def image_of(link: dict[str, Any]) -> tuple[Any, Any]:
     """(src, alt) of a link."""
     src = link.get("url")
     return decoded(src) if type(src) is str else src, link.get("alt")
@@ -94,7 +99,7 @@ def _cut(body: bytes, first: int) -> list[tuple[Any, Any]] | None:
         return None
     if len(links) != len(chunks) or not all(type(link) is dict for link in links):
         return None
-    return [_image(link) for link in links]
+    return [image_of(link) for link in links]
 
 
 def _chunks(body: bytes, mark: int) -> tuple[list[bytes], int]:

@@ -12,7 +12,8 @@ an environment of its own), each part in a fresh process, in turns:
 - floor: the file inflated by igzip, and nothing else.
 
 What each part imports is imported before its clock starts, the peer's as ours. Ours has compiled loops to
-load: `load_seconds` says how long that takes a process. `floor_ratio` says how many times the floor's CPU seconds extraction takes.
+load: `load_seconds` says how long that takes a process. `floor_ratio` says how many times the floor's CPU
+seconds extraction takes.
 
     uv run python benchmarks/candidates.py --json
 """

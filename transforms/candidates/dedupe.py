@@ -4,9 +4,9 @@ Only keys are shuffled, 40 bytes a row: each partition hands out the keys of its
 bucket decides, and each partition takes out its losers. Rows stay in the partition that extraction put
 them in, so partitions stay pure in their units, and extraction runs once.
 
-Of what the lake has, only keys that may be among the run's are handed out: each is looked up in a table of
-the run's hashes first, which is one memory access for each. So a large lake costs a run one reading of its
-keys, 8 bytes a row, and nothing that is sorted or shuffled grows with it.
+Of what the lake has, only keys that may be among the run's are handed out, a ninth of them for a run of a
+million rows: each is looked up in a table of the run's hashes first, which is one memory access. So a large
+lake costs a run one reading of its keys, 8 bytes a row, and little more.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from transforms.candidates.extract import ORDER, SCHEMA
 from transforms.candidates.reasons import Drop
 
 MAX_BUCKETS = 32  # buckets a run's keys are cut into: bounds what one task holds, and the number of tasks
-
 SIEVE_BITS = 23  # 8 MB: a run of a million rows leaves 11 % of the lake's keys in, in 6 ns each
 
 # One row's key: `check` tells rows of equal sample_id apart, `row` is its place in its partition

@@ -95,7 +95,7 @@ def rows(
             yield from _parquet_rows(_parquet(file, path), path, start or 0, stop, wanted)
     else:
         with _text(path, reads) as lines:
-            found = islice(_rows(lines, path, wanted), start or 0, stop)
+            found = _rows(lines, path, start or 0, stop, wanted)
             while batch := list(islice(found, BATCH)):
                 yield batch
 
@@ -170,15 +170,19 @@ def _lines(text: io.TextIOBase, path: str) -> Iterator[Any]:
     return (line for line in text if line.strip())
 
 
-def _rows(text: io.TextIOBase, path: str, wanted: Sequence[Sequence[str]]) -> Iterator[Row]:
-    """The wanted columns of each row of CSV or JSON lines."""
+def _rows(
+    text: io.TextIOBase, path: str, start: int, stop: int | None, wanted: Sequence[Sequence[str]]
+) -> Iterator[Row]:
+    """The wanted columns of rows [start, stop) of CSV or JSON lines; what comes before is only counted."""
     bad = (BadRow, *[None] * (len(wanted) - 1))
     if _format(path) == "jsonl":
-        return (bad if row is None else _fields(row, wanted) for row in map(_object, _lines(text, path)))
+        lines = islice(_lines(text, path), start, stop)
+        return (bad if row is None else _fields(row, wanted) for row in map(_object, lines))
     reader = _csv(text)
     header = next(reader, [])
     places = [header.index(_column(path, header, names)) for names in wanted]
-    return (tuple([row[i] for i in places]) if len(row) == len(header) else bad for row in reader)
+    rows = islice(reader, start, stop)
+    return (tuple([row[i] for i in places]) if len(row) == len(header) else bad for row in rows)
 
 
 def _csv(text: Iterable[str]) -> Iterator[list[str]]:

@@ -55,7 +55,10 @@ class Progress:
 
 @model_errors()
 def plan(lake: Lake, stage: Stage, options: Options | None = None) -> Plan:
-    """Compares the stage's driving input with what the ledger has as done. Reads the ledger alone."""
+    """Compares the stage's driving input with what the ledger has as done.
+
+    Reads the ledger alone, and for a retry counts the URLs that it is for.
+    """
     selection = _selection(lake, stage, options or Options())
     generation = lake.ledger.generations().get(stage.name, (0, 0))[1]
     history = [e for e in lake.ledger.done(stage.name) if e["generation"] == generation]
@@ -65,8 +68,10 @@ def plan(lake: Lake, stage: Stage, options: Options | None = None) -> Plan:
     unreadable = _unreadable(history)
     number = max((e["batch"] for e in history), default=0) + 1
     retry = options.retry if options else ()
+    asked_again = None
     if retry and retry != UNREADABLE and stage.kind == "downloads":
-        works = (f"retry-{'-'.join(retry)}:{number}",)
+        asked_again = _failed(lake, retry)
+        works = () if asked_again == 0 else (f"retry-{'-'.join(retry)}:{number}",)
     if retry == UNREADABLE and stage.kind == "candidates":
         works = tuple(retried(unit, number) for unit in unreadable)
     inputs = {e["batch"]: e["rows"] for e in lake.ledger.done(stage.source)}
@@ -80,11 +85,21 @@ def plan(lake: Lake, stage: Stage, options: Options | None = None) -> Plan:
         works,
         len(finished & set(available)),
         _changed(lake, stage, history[-1]) if history else (),
-        rows if stage.source != "sources" else None,
+        asked_again or (rows if stage.source != "sources" else None),
         spent * share if share is not None else None,
         int(sum(e["bytes"] for e in history) * share) if share is not None else None,
         unreadable,
     )
+
+
+def _failed(lake: Lake, statuses: Sequence[str]) -> int | None:
+    """URLs whose newest attempt ended in one of `statuses`; None where head is not what would be retried."""
+    pin = lake.pins(building=True).get("downloads")
+    if pin is None or pin != lake.pins().get("downloads"):
+        return None
+    listed = ", ".join("'" + status.replace("'", "''") + "'" for status in statuses)
+    counted = views.query(lake, f"select count(*) from newest_downloads where status in ({listed})")
+    return int(counted.column(0)[0].as_py())
 
 
 def _unreadable(history: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

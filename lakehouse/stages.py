@@ -202,9 +202,9 @@ def _build_downloads(lake: Lake, works: Sequence[str], options: Options) -> list
         urls = _failed(lake, options.retry)
     else:
         urls, counts = _unfetched(lake, batches_of(works)["candidates"])
-    refused: Delayed | downloads.Refused = downloads.NOTHING
-    if lake.settings.refused.files:
-        refused = delayed(downloads.load)(lake.settings.refused, lake.settings.reads)
+    refused, withdrawn = downloads.NOTHING, tombstones(lake)
+    if lake.settings.refused.files or withdrawn is not None:
+        refused = delayed(downloads.load)(lake.settings.refused, lake.settings.reads, withdrawn)
     if not options.replay:
         _refuse_unnamed(lake)
         rules, network = lake.settings.downloads, lake.settings.network

@@ -20,6 +20,7 @@ from transforms.downloads import BadListError, HashLists, Refused, fetch_partiti
 from transforms.downloads.hamming import Near
 from transforms.downloads.image import picture
 from transforms.downloads.status import DownloadError
+from transforms.tombstones import Tombstones, digest_key, text_key
 
 GOOD, BAD = encoded(photo(seed=1)), encoded(photo(seed=2))
 URL = "http://pictures.test/bad.jpg"
@@ -61,6 +62,26 @@ def test_each_kind_of_entry(entry: str, kind: str, tmp_path: Path) -> None:
     assert good["status"] == "success"
     assert server.seen["pictures.test", "/bad.jpg"] == (0 if kind.startswith("url") else 1)
     assert counts(out)["u", "note:listed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        ("sha256", digest_key(digest("sha256", BAD))),
+        ("md5", digest_key(digest("md5", BAD))),
+        ("host", text_key("pictures.test")),
+        ("url_id", text_key(URL)),
+    ],
+)
+def test_what_was_withdrawn_from_the_lake_is_a_list_too(kind: str, key: int) -> None:
+    """The picture of a request is refused wherever else it turns up, before a byte of it is stored."""
+    refused = load(HashLists(), withdrawn=Tombstones.of({kind: [key], "sample_id": [1]}))
+    with serving({"/bad.jpg": answer(BAD), "/good.jpg": answer(GOOD)}) as server:
+        given = frame([URL, "http://other.test/good.jpg"])
+        bad, good = data_rows(fetch_partition(given, PATIENT, network(server), refused))
+    told = kind.replace("url_id", "url")
+    assert (bad["status"], bad["error"], bad["image"]) == ("listed", f"withdrawn: {told}", None)
+    assert good["status"] == "success"
 
 
 def test_where_a_redirect_leads(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ class Tombstones:
 
     def urls(self, urls: pa.Array | pa.ChunkedArray) -> Mask:
         """Which URLs (string[n]) are refused, by their own hashes or by their host; NULL is not."""
-        return self._texts(urls, {"url_id": text_key, "host": _host_key, **_URL_HASHES})
+        return self._texts(urls, {"url_id": text_key, "host": host_key, **_URL_HASHES})
 
     def _texts(
         self, texts: pa.Array | pa.ChunkedArray, kinds: Mapping[str, Callable[[str], int | None]]
@@ -103,7 +103,8 @@ def digest_key(digest: str) -> int:
     return int.from_bytes(bytes.fromhex(digest[:_PREFIX]), "big", signed=True)
 
 
-def _host_key(url: str) -> int | None:
+def host_key(url: str) -> int | None:
+    """What stands for the host of a URL; None where it has none."""
     try:
         host = urlsplit(url).hostname
     except ValueError:  # such as an unclosed bracket

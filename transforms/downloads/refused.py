@@ -29,7 +29,7 @@ from transforms.downloads.hamming import Near
 from transforms.downloads.rules import HashLists
 from transforms.downloads.status import DownloadError, DownloadStatus
 from transforms.files import READS, Reads, open_file
-from transforms.tombstones import Keys, Tombstones, digest_key, text_key
+from transforms.tombstones import Keys, Tombstones, digest_key, host_key, text_key
 
 ENTRIES: Mapping[str, int] = {
     "sha256": 64,
@@ -41,6 +41,9 @@ ENTRIES: Mapping[str, int] = {
     "url_md5": 32,
 }
 """The kinds of hashes that a list may hold, and their length in hex digits."""
+
+WITHDRAWN = "withdrawn"
+"""The list's name in rows of what `lake remove` took out."""
 
 _BARE = {length: kind for kind, length in ENTRIES.items() if kind in ("sha256", "sha1", "md5")}
 _PARQUET = b"PAR1"
@@ -75,6 +78,8 @@ class Refused:
             for kind in some.keys.keys:
                 if kind == "url_id":
                     found.setdefault(kind, text_key(url))
+                elif kind == "host" and (key := host_key(url)) is not None:
+                    found.setdefault(kind, key)
                 elif kind.startswith("url_"):
                     found.setdefault(kind, _digest(kind.removeprefix("url_"), url.encode()))
             _refuse(some, found)
@@ -97,9 +102,13 @@ class Refused:
 NOTHING = Refused()
 
 
-def load(lists: HashLists, reads: Reads = READS) -> Refused:
-    """Reads the lists. Raises OSError where one cannot be read, BadListError where it is none."""
-    return Refused([_load(path, lists.phash_distance, reads) for path in lists.files])
+def load(lists: HashLists, reads: Reads = READS, withdrawn: Tombstones | None = None) -> Refused:
+    """Reads the lists; what was `withdrawn` from the lake is one more, of that name.
+
+    Raises OSError where a list cannot be read, BadListError where it is none.
+    """
+    found = [_load(path, lists.phash_distance, reads) for path in lists.files]
+    return Refused(found if withdrawn is None else [*found, HashList(WITHDRAWN, withdrawn)])
 
 
 def _load(path: str, distance: int, reads: Reads) -> HashList:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from lakehouse import sqlfiles, views
 from lakehouse.errors import UsageError
 from lakehouse.lake import Lake
+from lakehouse.removal import withdrawn_pairs
 from lakehouse.sqlfiles import identifier, literal
 from transforms import columns
 
@@ -27,7 +30,7 @@ SETTINGS = frozenset({"thresholds", "own_thresholds", "asked_thresholds", "activ
 
 
 class Reason(StrEnum):
-    """Why a row differs; where several apply, the first."""
+    """Why a row differs; where several apply, the first. What was withdrawn is told by its keys alone."""
 
     WITHDRAWN = "withdrawn"  # taken out by a removal, from every version
     NEW_CRAWL = "new_crawl"  # its crawl file is in one of the two alone
@@ -77,6 +80,10 @@ def diff(
         shared = _shared(connection, view)
         connection.execute(f"create table differing as {_differing(view, shared)}")
         connection.execute(f"create table judged as {_judged(connection, before, after, view)}")
+        connection.register("gone", _withdrawn(before, after))
+        connection.execute(
+            f"insert into judged by name select {KEY}, url_id, 'removed' as change, reason from gone"
+        )
         counts = _counts(connection)
         if to is not None and publishable:
             _refuse_bare(counts)
@@ -172,6 +179,21 @@ def _judged(connection: duckdb.DuckDBPyConnection, before: Lake, after: Lake, vi
     """
 
 
+def _withdrawn(before: Lake, after: Lake) -> pa.Table:
+    """The pairs that removals took out between the two versions, by their keys: nothing else is left.
+
+    They have left both, and whether they were in a view is not known any more: every pair that `before` had.
+    """
+    rows = withdrawn_pairs(before, before.pins())
+    first, last = (lake.moment.time if lake.moment else datetime.now(UTC) for lake in (before, after))
+    mask = pa.array(
+        [first is not None and first < at and (last is None or at <= last) for at in rows["at"].to_pylist()],
+        pa.bool_(),
+    )
+    keys = rows.filter(mask).group_by([KEY, "url_id"]).aggregate([])
+    return keys.append_column("reason", pa.array([Reason.WITHDRAWN.value] * len(keys), pa.string()))
+
+
 def _rebuilt(connection: duckdb.DuckDBPyConnection) -> set[str]:
     """The ledger keys of which the two sides read different generations."""
     rows = connection.sql(
@@ -240,7 +262,8 @@ def _rows(view: str, shared: Sequence[str]) -> str:
         """
         for side in "ab"
     ]
-    return f"from ({' union all '.join(sides)}) order by {KEY}"
+    sides.append(f"select change, reason, {KEY} from judged where reason = '{Reason.WITHDRAWN}'")
+    return f"from ({' union all by name '.join(sides)}) order by {KEY}"
 
 
 def _keys() -> str:

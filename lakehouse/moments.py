@@ -23,6 +23,7 @@ class Moment:
         default_factory=dict
     )  # tables read at a native version, with all rows
     views: Mapping[str, str] | None = None  # name -> SELECT, as recorded; None: those of today
+    time: datetime | None = None  # of the release, or the time that was asked for
 
 
 def resolve(lake: Lake, release: str | None = None, at: At = ()) -> Moment:
@@ -38,12 +39,12 @@ def resolve(lake: Lake, release: str | None = None, at: At = ()) -> Moment:
         from lakehouse.releases import get  # here, because releases record views, which read moments
 
         found = get(lake, release)
-        return Moment(f"release {release}", found.pins, {}, found.views)
+        return Moment(f"release {release}", found.pins, {}, found.views, found.at)
     if len(times) > 1:
         raise UsageError("--at takes one time; tables at native versions beside it: --at TABLE=VERSION")
     words = [*(f"{time:%Y-%m-%d %H:%M:%S %Z}" for time in times), *(f"{n}={v}" for n, v in versions.items())]
     pins = _pins(lake, times[0]) if times else lake.pins()
-    return Moment("the lake at " + ", ".join(words), pins, versions)
+    return Moment("the lake at " + ", ".join(words), pins, versions, time=times[0] if times else None)
 
 
 def _pins(lake: Lake, time: datetime) -> Pins:

@@ -150,10 +150,17 @@ def _check(lake: Lake, release: Release, keys: Sequence[str], pieces: Sequence[P
 
 
 def _ledger(lake: Lake, release: Release, target: Storage) -> Piece:
-    """The events of the batches that the release pins, without what they tell of the machines."""
-    batches = verification.pinned(lake.ledger.done(), release.pins)
+    """The events of the batches that the release pins, without what they tell of the machines.
+
+    Those of removals are among them: the copy stands for what was recorded, less what was withdrawn.
+    """
+    state = lake.ledger.state()
+    found = [verification.pinned(events, release.pins) for events in (state.done(), state.withdrawn())]
     events = [
-        {**event, **dict.fromkeys(PRIVATE), "files": []} for key in sorted(batches) for event in batches[key]
+        {**event, **dict.fromkeys(PRIVATE), "files": []}
+        for batches in found
+        for key in sorted(batches)
+        for event in batches[key]
     ]
     sent, file = _sent(pa.Table.from_pylist(events, schema=LEDGER), LEDGER_SPEC.name, target)
     return Piece(file, Total(), sent)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from lakehouse import UsageError, open_lake, releases
+from lakehouse import UsageError, open_lake, releases, removal, requests
 from lakehouse.diff import Diff, Reason, diff
 from lakehouse.lake import Lake
 from tests import commands, lakes
@@ -170,6 +170,49 @@ def test_a_publishable_file_has_keys_in_their_order_and_no_reasons(lake: Lake, t
     rows = pq.read_table(file)
     gone = [lakes.candidate("pear", "de"), lakes.candidate("plum", None)]
     assert rows.to_pylist() == [
+        {"sample_id": row["sample_id"], "url_id": row["url_id"]}
+        for row in sorted(gone, key=lambda row: row["sample_id"])
+    ]
+
+
+def remove(lake: Lake, name: str) -> None:
+    asked = requests.request(lake.settings.candidates, {"url": [lakes.candidate(name)["url"]]})
+    removal.remove(lake, asked, "asked for")
+
+
+def test_what_was_withdrawn_between_is_told_by_its_keys(lake: Lake, tmp_path: Path) -> None:
+    remove(lake, "pear")
+    found = compare(lake, "pairs", tmp_path / "rows.parquet")
+    assert counts(found) == {("removed", "withdrawn", 1)}
+    assert (found.before, found.after) == (2, 2)  # it is gone from the release too
+    (row,) = pq.read_table(tmp_path / "rows.parquet").to_pylist()
+    assert row["sample_id"] == lakes.candidate("pear")["sample_id"]
+    assert {name for name, value in row.items() if value is not None} == {"change", "reason", "sample_id"}
+
+
+def test_what_was_withdrawn_before_or_after_both_is_no_difference(lake: Lake) -> None:
+    root = lake.storage.root
+    remove(lake, "pear")
+    for name in ("v2", "v3"):
+        releases.create(lake, name)
+    remove(lake, "plum")
+    v1, v2, v3 = (open_lake(root, release=name) for name in ("v1", "v2", "v3"))
+    assert counts(diff(v1, v2)) == {("removed", "withdrawn", 1)}
+    assert counts(diff(v2, v3)) == set()
+    assert counts(diff(v2, open_lake(root))) == {("removed", "withdrawn", 1)}
+    assert counts(diff(v2, v1)) == set()
+
+
+def test_withdrawn_rows_stand_among_neutral_ones_or_are_not_published(lake: Lake, tmp_path: Path) -> None:
+    remove(lake, "pear")
+    with pytest.raises(UsageError, match="every row that is no more was withdrawn"):
+        compare(lake, "laion2b_multi", tmp_path / "x.parquet", publishable=True)
+    assert not (tmp_path / "x.parquet").exists()
+    setting(lake, "\n[thresholds]\nsimilarity_en = 0.4\n")  # drops apple
+    lake = open_lake(lake.storage.root)
+    compare(lake, "laion2b_en", tmp_path / "gone.parquet", publishable=True)
+    gone = [lakes.candidate("pear"), lakes.candidate("apple")]
+    assert pq.read_table(tmp_path / "gone.parquet").to_pylist() == [
         {"sample_id": row["sample_id"], "url_id": row["url_id"]}
         for row in sorted(gone, key=lambda row: row["sample_id"])
     ]

@@ -7,14 +7,16 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from distributed import Client
 
-from lakehouse import LakeError, UsageError, open_lake, releases, views
-from lakehouse.lake import Lake
+from lakehouse import LakeError, UsageError, open_lake, releases, removal, requests, views
+from lakehouse.lake import Lake, init
 from lakehouse.published import FILE, PublishedLake
 from lakehouse.push import push
+from lakehouse.search import by_text
 from lakehouse.storage import Storage
 from tests import commands, files_server, lakes, s3
 
@@ -192,6 +194,24 @@ def test_rows_that_are_not_what_was_recorded_are_not_published(
     assert not (tmp_path / "copy" / FILE).exists()
 
 
+def test_after_a_removal_a_push_takes_the_rows_out_there_too(
+    home: Lake, client: Client, tmp_path: Path
+) -> None:
+    shutil.copytree(home.storage.root, tmp_path / "lake")
+    made, copy = open_lake(str(tmp_path / "lake")), tmp_path / "copy"
+    push(made, "v1", str(copy), client, pictures=True)
+    pear = lakes.candidate("pear", "de")
+    removal.remove(made, requests.request(made.settings.candidates, {"url": [pear["url"]]}), "asked for")
+    push(made, "v1", str(copy), client, pictures=True)
+    there = open_lake(str(copy))
+    assert releases.verify(there, "v1") == []
+    assert releases.verify(there, "v1", full=False) == []
+    assert len(views.query(there, "from pairs")) == 2
+    for file in copy.rglob("*.parquet"):
+        rows = pq.read_table(file).to_pylist()
+        assert not any(pear["url"] in str(row) or row.get("url_id") == pear["url_id"] for row in rows), file
+
+
 def test_writing_to_a_copy_is_one_clear_line(copy: Path, tmp_path: Path) -> None:
     shutil.copytree(copy, tmp_path / "copy")
     root = str(tmp_path / "copy")
@@ -226,3 +246,26 @@ def test_a_root_that_is_taken_is_refused(home: Lake, client: Client, copy: Path)
     ):
         with pytest.raises(UsageError, match=message):
             push(home, "v2", root, client)
+
+
+def test_a_copy_is_searched_as_the_lake_is(client: Client, tmp_path: Path) -> None:
+    made = init(str(tmp_path / "lake"), model="demo")
+    size = made.spec("embeddings_demo").schema.field("image_embedding").type.list_size
+    random = np.random.default_rng(1).normal(size=(200, size))
+    vectors = (random / np.linalg.norm(random, axis=1, keepdims=True)).astype("float16")
+    rows = [lakes.candidate(f"thing {number}") for number in range(200)]
+    lakes.append(made, {"candidates": rows})
+    embedded = [
+        {"sample_id": row["sample_id"], "image_embedding": v, "text_embedding": v, "unit": lakes.UNIT}
+        for row, v in zip(rows, vectors, strict=True)
+    ]
+    lakes.append(made, {"embeddings_demo": embedded[:100]})
+    lakes.append(made, {"embeddings_demo": embedded[100:]})
+    releases.create(made, "v1")
+    push(made, "v1", str(tmp_path / "copy"), client)
+    wanted = by_text(open_lake(made.storage.root, release="v1"), "a red apple", 10).to_pylist()
+    found = by_text(open_lake(str(tmp_path / "copy")), "a red apple", 10).to_pylist()
+    assert [row["url"] for row in found] == [row["url"] for row in wanted]
+    assert [row["cosine"] for row in found] == pytest.approx([row["cosine"] for row in wanted], abs=1e-3)
+    assert len(found) == 10
+    assert commands.lake("--root", tmp_path / "copy", "status").code == 0

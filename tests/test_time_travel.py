@@ -58,6 +58,18 @@ def test_a_generation_is_seen_from_the_moment_readers_changed_over(lake: Lake) -
     assert views.query(open_lake(lake.storage.root), sql).to_pylist() == [{"v": 0.9}]
 
 
+def test_a_generation_that_a_cleanup_took_out_is_refused(lake: Lake) -> None:
+    lake.ledger.rebuild([SCORES])
+    lakes.append(lake, {SCORES: [lakes.score(lakes.candidate("apple"), 0.9)]})
+    before = datetime.now(UTC)
+    lake.ledger.switch()
+    assert at(lake, before).pins()[SCORES] == (1, 1)
+    lake.ledger.dropped(SCORES, 0, (1, 1))
+    with pytest.raises(UsageError, match=f"the rows that {SCORES} had at .* were cleaned up after a rebuild"):
+        at(lake, before)
+    assert at(lake, datetime.now(UTC)).pins()[SCORES] == (2, 2)
+
+
 def test_a_time_may_be_written_in_any_zone(lake: Lake) -> None:
     first = lake.ledger.done("candidates")[0]["at"]
     east = first.astimezone(timezone(timedelta(hours=9)))

@@ -170,7 +170,10 @@ def parse(storage: Storage, told: Mapping[str, Any]) -> Settings:
             raise UsageError(f"lake.toml: {section} = {table!r}: expected a section [{section}]")
     schema = _section(_Lake, "lake", told).schema
     if schema != SCHEMA_VERSION:
-        raise UsageError(f"the lake has schema {schema}, this Pairlake reads schema {SCHEMA_VERSION}")
+        newer = "install a newer one" if schema > SCHEMA_VERSION else "read it with the version that made it"
+        raise UsageError(
+            f"the lake has schema {schema}, this Pairlake reads schema {SCHEMA_VERSION}: {newer}"
+        )
     fsync = _section(Writes, "writes", told, environment=True).fsync
     return Settings(
         storage=dataclasses.replace(storage, fsync=fsync),

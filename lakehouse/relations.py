@@ -59,12 +59,20 @@ def pinned(pins: Pins) -> str:
     return _values({"key": "varchar", "low": "bigint", "high": "bigint"}, rows)
 
 
+#: roles within a role: LAION has subsets by the one and by the other, so each has an active scorer
+VARIANTS = ("aesthetic_v1", "aesthetic_v2")
+
+
 def scorers(chosen: Iterable[tuple[str, str]]) -> str:
-    """Relation scorers: role, scorer, active. Of each role the first in `chosen` (role, name) is active."""
+    """Relation scorers: role, scorer, active. Of each role the first in `chosen` (role, name) is active.
+
+    A scorer of one of VARIANTS has that role too.
+    """
     rows, seen = [], set()
     for role, name in chosen:
-        rows.append((literal(role), literal(name), "false" if role in seen else "true"))
-        seen.add(role)
+        for each in (role, *[variant for variant in VARIANTS if name.startswith(f"{variant}_")]):
+            rows.append((literal(each), literal(name), "false" if each in seen else "true"))
+            seen.add(each)
     return _values({"role": "varchar", "scorer": "varchar", "active": "boolean"}, rows)
 
 

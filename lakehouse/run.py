@@ -12,15 +12,16 @@ from typing import Any
 
 from distributed import Client
 
-from lakehouse import removal, views
+from lakehouse import lineage, removal, views
 from lakehouse.batch import recover, run_batch
 from lakehouse.errors import ConflictError, LakeError, RulesChangedError, UsageError
-from lakehouse.lake import Lake, model_errors
+from lakehouse.lake import Lake, batches_of, model_errors
 from lakehouse.stages import ALL, UNREADABLE, Options, Stage, chosen, downstream, retried, unit_of
 from lakehouse.stages import stages as stages_of
 from transforms.candidates.reasons import Note
 
 READ_BY_VIEWS = ("candidates", "downloads", "scores", "duplicates")
+WORKS_FOLLOWING = 64  # in a batch of a stage that makes its rows anew: cheap ones, and there may be many
 WAIT_SECONDS = 2.0  # between two looks at another driver's claim
 
 
@@ -74,17 +75,20 @@ def plan(lake: Lake, stage: Stage, options: Options | None = None) -> Plan:
         works = () if asked_again == 0 else (f"retry-{'-'.join(retry)}:{number}",)
     if retry == UNREADABLE and stage.kind == "candidates":
         works = tuple(retried(unit, number) for unit in unreadable)
-    inputs = {e["batch"]: e["rows"] for e in lake.ledger.done(stage.source)}
-    rows = sum(inputs.get(int(w.rpartition(":")[2]), 0) for w in works if w.startswith(f"{stage.source}:"))
+    stale = _changed(lake, stage, history[-1]) if history else ()
+    if stage.follows and not stale:
+        stale = _overtaken(finished, available)
+    if stage.follows and stale:
+        works = tuple(available)
+    rows = _input_rows(lake, stage, works)
     spent = sum(e["seconds"] for e in history)
-    done = [w for e in history for w in e["units"] if w.startswith(f"{stage.source}:")]
-    seen = sum(inputs.get(int(w.rpartition(":")[2]), 0) for w in done)
+    seen = _input_rows(lake, stage, [w for e in history for w in e["units"]])
     share = rows / seen if seen else None
     return Plan(
         stage,
         works,
         len(finished & set(available)),
-        _changed(lake, stage, history[-1]) if history else (),
+        stale,
         asked_again or (rows if stage.source != "sources" else None),
         spent * share if share is not None else None,
         int(sum(e["bytes"] for e in history) * share) if share is not None else None,
@@ -100,6 +104,21 @@ def _failed(lake: Lake, statuses: Sequence[str]) -> int | None:
     listed = ", ".join("'" + status.replace("'", "''") + "'" for status in statuses)
     counted = views.query(lake, f"select count(*) from newest_downloads where status in ({listed})")
     return int(counted.column(0)[0].as_py())
+
+
+def _input_rows(lake: Lake, stage: Stage, works: Sequence[str]) -> int:
+    """Rows of the batches that `works` name; 0 for works of another kind."""
+    if not any(work.startswith(f"{stage.source}:") for work in works):
+        return 0
+    rows = {e["batch"]: e["rows"] for e in lake.ledger.done(stage.source)}
+    named = [work for work in works if work.startswith(f"{stage.source}:")]
+    return sum(rows.get(batch, 0) for batch in batches_of(named)[stage.source])
+
+
+def _overtaken(finished: set[str], available: Sequence[str]) -> tuple[str, ...]:
+    """The batches whose rows would be other ones now: works that are done and no longer asked for."""
+    gone = sorted({work.partition("@")[0] for work in finished.difference(available)})
+    return (f"what the rows of {len(gone)} batches follow from: attempts or scores came",) if gone else ()
 
 
 def _unreadable(history: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -133,6 +152,9 @@ def _selection(lake: Lake, stage: Stage, options: Options) -> str:
 def _available(lake: Lake, stage: Stage) -> list[str]:
     if stage.source == "sources":
         return [source.unit for source in lake.ledger.sources()]
+    if stage.follows:
+        pins, scorers = lake.pins(building=True), stage.rules()["scorers"]
+        return list(lineage.works(lake.ledger.state(), pins, scorers))
     pin = lake.pins(building=True).get(stage.source)
     batches = list(range(pin[0], pin[1] + 1)) if pin else []
     if stage.units is not None:
@@ -180,6 +202,9 @@ def _run_stage(lake: Lake, client: Client, stage: Stage, options: Options, progr
     committed = 0
     while True:
         todo = plan(lake, stage, options)
+        if todo.stale and stage.follows:  # nothing is lost, and nothing but reading is to do
+            lake.ledger.rebuild(stage.keys, again=stage.keys)
+            todo = plan(lake, stage, options)
         if todo.stale:
             raise RulesChangedError(
                 f"{stage.name}: its rules changed since its rows were made ({'; '.join(todo.stale)}): "
@@ -217,6 +242,8 @@ def _building(lake: Lake) -> list[Stage]:
 def _groups(lake: Lake, todo: Plan) -> list[tuple[str, ...]]:
     """Works in their order, cut into batches: several crawl files, or one batch of a table."""
     size = lake.settings.batches.units if todo.stage.source == "sources" else 1
+    if todo.stage.follows:
+        size = WORKS_FOLLOWING
     return [todo.works[i : i + size] for i in range(0, len(todo.works), size)]
 
 

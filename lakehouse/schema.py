@@ -8,7 +8,7 @@ holds payloads: pictures and vectors.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -30,6 +30,14 @@ class TableSpec:
     key: tuple[str, ...]
     schema: pa.Schema
     partition_by: str | None = None
+    #: columns whose minima and maxima the table's log has, so that readers skip files. Of URLs and texts they
+    #: would keep what is removed.
+    statistics: tuple[str, ...] = ("batch", "unit")
+    #: rows of a parquet row group: what a reader of a slice, or with a condition, skips by
+    row_group: int = 16_384
+    #: columns that are stored as places in a dictionary; all that gain by it where this is None. Where it is
+    #: not, numbers are not compressed either: what is scanned often is read more quickly so
+    dictionary: tuple[str, ...] | None = None
 
 
 def _spec(
@@ -37,9 +45,9 @@ def _spec(
     form: Literal["delta", "lance"],
     key: tuple[str, ...],
     schema: pa.Schema,
-    partition_by: str | None = None,
+    **more: Any,
 ) -> TableSpec:
-    return TableSpec(name, form, key, schema.append(BATCH), partition_by)
+    return TableSpec(name, form, key, schema.append(BATCH), **more)
 
 
 REMOVALS = pa.schema(
@@ -73,6 +81,18 @@ FIXED = {
         _spec("scores", "delta", ("sample_id", "scorer"), columns.SCORES, partition_by="scorer"),
         _spec("duplicates", "delta", ("sample_id", "method"), columns.DUPLICATES, partition_by="method"),
         _spec("removals", "delta", ("kind", "hash", "batch"), REMOVALS),
+        _spec(
+            "stored_pairs",
+            "delta",
+            ("sample_id",),
+            columns.STORED_PAIRS,
+            statistics=("batch", "unit", "language", "similarity", "punsafe", "aesthetic", "width", "height"),
+            row_group=32_768,
+            dictionary=(
+                *("host", "page_url", "license", "language", "status", "http_status", "width", "height"),
+                *("attempt", "unit", "candidates_batch", "batch"),
+            ),
+        ),
     )
 }
 

@@ -95,6 +95,14 @@ def _tree(sql: str) -> Any:
 
 
 @cache
+def constant(sql: str, *names: str) -> list[tuple[Any, ...]]:
+    """These columns of a SELECT that reads no relation."""
+    with _parser().cursor() as cursor:
+        chosen = ", ".join(map(identifier, names))
+        return cursor.execute(f"select {chosen} from ({sql}) as told").fetchall()
+
+
+@cache
 def _parser() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:")
 

@@ -1,6 +1,6 @@
 """The stages as data: what drives each, what it makes, and its fingerprint.
 
-    sources ─> candidates ─> downloads + images ─> embeddings_MODEL ─> scores/SCORER
+    sources ─> candidates ─> downloads + images ─> embeddings_MODEL ─> scores/SCORER ─> stored_pairs
                         └──────────────────────────────────────────────^ (texts; pictures; published)
 
 A stage's *works* are the pieces of its driving input: units of the sources, or batches of a table
@@ -10,8 +10,6 @@ A stage's *works* are the pieces of its driving input: units of the sources, or 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +21,7 @@ import pyarrow as pa
 from dask import delayed
 from dask.delayed import Delayed
 
-from lakehouse import pairs, views
+from lakehouse import lineage, materialise, pairs, views
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.lake import Lake, batches_of, ranges
 from lakehouse.ledger import Source
@@ -38,7 +36,7 @@ from transforms.scores import Scorer
 ALL = "all"  # the selection that leaves nothing out
 UNREADABLE = ("unreadable",)  # what `Options.retry` is for units of candidates, not URLs
 RETRY = "retry-unreadable:"  # begins the name of a work that reads a unit once more
-KINDS = ("candidates", "downloads", "embeddings", "scores")
+KINDS = ("candidates", "downloads", "embeddings", "scores", "pairs")
 
 
 @dataclass(frozen=True)
@@ -67,11 +65,11 @@ class Stage:
     units: frozenset[str] | None = None
     #: what a batch's lineage says beside its works
     origin: Callable[[Lake, Sequence[str]], Mapping[str, Any]] = lambda lake, works: {}
+    follows: tuple[str, ...] = ()  # keys whose new batches change earlier rows too: a new generation of them
 
     def fingerprint(self) -> str:
         """16 hex digits over the rules: parameters, models by their weights, not the code's commit."""
-        text = json.dumps(self.rules(), sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return lineage.fingerprint(self.rules())
 
 
 def stages(lake: Lake) -> list[Stage]:
@@ -80,7 +78,8 @@ def stages(lake: Lake) -> list[Stage]:
     made = [_candidates(lake), _downloads(lake), *[_embeddings(model) for model in models]]
     scorers = lake.scorers()
     published = {s.unit: s for s in lake.ledger.sources() if s.scores}
-    return [*made, *[_published(s, published) if s.column else _scores(s) for s in scorers]]
+    made += [_published(s, published) if s.column else _scores(s) for s in scorers]
+    return [*made, _pairs(lake, made)]
 
 
 def chosen(lake: Lake, names: Sequence[str], model: str | None = None) -> list[Stage]:
@@ -103,7 +102,7 @@ def downstream(lake: Lake, stage: Stage) -> list[Stage]:
     """`stage` and all that is made from what it makes."""
     found = [stage]
     for other in stages(lake):
-        if any(other.source in upper.keys for upper in found):
+        if any({other.source, *other.follows} & set(upper.keys) for upper in found):
             found.append(other)
     return found
 
@@ -362,4 +361,26 @@ def _published(scorer: Scorer, sources: Mapping[str, Source]) -> Stage:
 
     return Stage(
         key, "scores", (key,), "candidates", "cpu", scorer.fingerprint, build, frozenset(ours), origin
+    )
+
+
+# ---------------------------------------------------------------------- pairs
+
+
+def _pairs(lake: Lake, before: Sequence[Stage]) -> Stage:
+    """The join of all that SQL asks for, stored: rows of the relation `pairs`."""
+    tables = [key for stage in before for key in stage.keys if key == "downloads" or stage.kind == "scores"]
+
+    def build(lake: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
+        return [materialise.pairs(lake, batches_of(works)["candidates"])]
+
+    return Stage(
+        lineage.TABLE,
+        "pairs",
+        (lineage.TABLE,),
+        "candidates",
+        "cpu",
+        lambda: views.pairs_rules(views.definitions(lake)),
+        build,
+        follows=tuple(tables),
     )

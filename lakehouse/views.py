@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lakehouse import relations, sqlfiles
+from lakehouse import lineage, relations, sqlfiles
 from lakehouse.errors import DamagedError, UsageError
 from lakehouse.events import REMOVALS
 from lakehouse.lake import Lake
@@ -32,6 +32,7 @@ from lakehouse.settings import Settings
 from lakehouse.sqlfiles import identifier, literal
 from lakehouse.tables.delta import DeltaFormat
 from lakehouse.tables.published import PublishedTable
+from transforms import columns
 
 #: the tables that SQL reads
 TABLES = {name: spec for name, spec in FIXED.items() if spec.format == "delta"}
@@ -86,15 +87,17 @@ def connect(
     release: str | None = None,
     thresholds: Mapping[str, float] | None = None,
     access: Access | None = None,
+    only: Iterable[str] | None = None,
 ) -> duckdb.DuckDBPyConnection:
-    """A DuckDB in memory with every relation of the lake as a view.
+    """A DuckDB in memory with every relation of the lake as a view; or `only` these and what they read.
 
     It reads head, or `pins`, or what the release of that name pinned, with the SQL recorded there. A table
     in `versions` is read at that native version instead, with all rows it had, whatever the pins.
     `thresholds` overrides rules for the active scorers. `access` is chosen by itself.
     Raises UsageError for a release, table, version or rule that does not exist.
     """
-    return _connected(lake, _reader(lake, pins, versions or {}, release, thresholds or {}), access)
+    reader = _reader(lake, pins, versions or {}, release, thresholds or {})
+    return _connected(lake, reader, access, None if only is None else frozenset(only))
 
 
 def query(
@@ -183,9 +186,33 @@ def _reader(
     versions = {**(moment.versions if moment else {}), **versions}
     for name, version in versions.items():
         _check_version(lake, name, version)
-    seen = moment.pins if moment else lake.pins()
+    pins = (moment.pins if moment else lake.pins()) if pins is None else pins
     texts = moment.views if moment and moment.views is not None else definitions(lake)
-    return _Reader(seen if pins is None else pins, versions, texts, _numbers(thresholds, "--set"))
+    views = texts if versions else _quick(lake, pins, texts)
+    return _Reader(pins, versions, views, _numbers(thresholds, "--set"))
+
+
+def pairs_rules(views: Mapping[str, str]) -> dict[str, Any]:
+    """What decides about the rows of `pairs` besides the tables: its SQL and all that this reads."""
+    texts = sqlfiles.needed(views, ["pairs"])
+    return {"scorers": active_scorers(views), "sql": lineage.fingerprint(dict(texts))}
+
+
+def active_scorers(views: Mapping[str, str]) -> list[str]:
+    """The scorers whose values `pairs` has, in alphabetical order."""
+    return sorted(
+        {name for name, active in sqlfiles.constant(views["scorers"], "scorer", "active") if active}
+    )
+
+
+def _quick(lake: Lake, pins: Pins, views: Mapping[str, str]) -> Mapping[str, str]:
+    """`views` with `pairs` read from where it is stored, if that gives the rows of its own text."""
+    if lineage.TABLE not in pins or not lineage.is_current(
+        lake.ledger.state(), pins, active_scorers(views), pairs_rules(views)
+    ):
+        return views
+    names = [name for name in columns.STORED_PAIRS.names if name != "candidates_batch"]
+    return {**views, "pairs": f"select {', '.join(names)}, candidates_batch as batch from {lineage.TABLE}"}
 
 
 def _check_version(lake: Lake, name: str, version: int) -> None:
@@ -350,6 +377,7 @@ def _opened(access: Access) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:", config={"allow_unsigned_extensions": unchecked})
     with sql_errors():
         connection.execute("set timezone = 'UTC'")
+        connection.execute("set enable_progress_bar = false")  # it would go to stdout, among the data
         if unchecked:
             connection.execute(f"load {literal(str(_extension()))}")
             connection.execute("set allow_unsigned_extensions = false")

@@ -1,9 +1,9 @@
 -- active_thresholds: the thresholds in force in this lake.
 --
--- Grain: one row per rule for whose role the lake has a scorer.
+-- Grain: one row per rule about pairs, or for whose role the lake has a scorer.
 --
 --   rule    as in thresholds
---   scorer  the active scorer of the rule's role
+--   scorer  the active scorer of the rule's role; NULL for rules about the pair itself
 --   value   what was asked for with --set, else what lake.toml says, else what thresholds has for
 --           this scorer; NULL where none of them knows
 --   source  where the value comes from
@@ -11,10 +11,12 @@
 -- Source: thresholds; scorers; own_thresholds (lake.toml); asked_thresholds (--set).
 with
 rules as (
-    select distinct
+    select
         rule,
-        split_part(rule, '_', 1) as role
+        regexp_extract(rule, '^(aesthetic_v[12]|[a-z]+)') as role,
+        count(scorer) = 0 as of_pairs
     from thresholds
+    group by rule
 )
 
 select
@@ -27,11 +29,12 @@ select
         else thresholds.source
     end as source
 from rules
-inner join scorers
-    on rules.role = scorers.role and scorers.active
+left join scorers
+    on rules.role = scorers.role and scorers.active and not rules.of_pairs
 left join thresholds
-    on rules.rule = thresholds.rule and scorers.scorer = thresholds.scorer
+    on rules.rule = thresholds.rule and thresholds.scorer is not distinct from scorers.scorer
 left join own_thresholds as own
     on rules.rule = own.rule
 left join asked_thresholds as asked
     on rules.rule = asked.rule
+where rules.of_pairs or scorers.scorer is not null

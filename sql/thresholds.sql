@@ -3,8 +3,8 @@
 -- Grain: one row per (rule, scorer). A threshold belongs to the scorer it was found for: another
 -- model's values are distributed otherwise. What is in force in this lake: active_thresholds.
 --
---   rule    what is decided; its first word is the role of the scorers that it is for
---   scorer  the scorer whose values are compared
+--   rule    what is decided; it begins with the role of the scorers that it is for
+--   scorer  the scorer whose values are compared; NULL for rules about the pair itself
 --   value   REAL, as scores are, so that a score equal to the threshold compares as equal
 --   source  where the number comes from, and how it is compared
 --
@@ -35,6 +35,16 @@ from (
         ('pwatermark', 'pwatermark_laion', 0.8, 'LAION-5B: statistics call pwatermark > 0.8 watermarked'),
         -- offensive texts: toxicity >= value
         ('toxicity', 'toxicity_profanity_check', 0.5, 'alt-profanity-check: its predict() calls a text offensive from a probability of 0.5'),
+        -- DataComp's filters: similarity >= value
+        ('datacomp_laion2b', null, 0.28, 'DataComp, baselines/apply_filter.py: laion, clip_b32_similarity_score >= 0.28'),
+        ('datacomp_clip_score', null, 0.3, 'DataComp, baselines: clip_score_*_30_percent, the fraction of the pool that is kept'),
+        -- DataComp's basic filter: words and characters > value, shorter side >= value, longer / shorter <= value
+        ('datacomp_basic_words', null, 2, 'DataComp, baselines/apply_filter.py: basic_filter, len(text.split()) > 2'),
+        ('datacomp_basic_characters', null, 5, 'DataComp, baselines/apply_filter.py: basic_filter, len(text) > 5'),
+        ('datacomp_basic_side', null, 200, 'DataComp, baselines/apply_filter.py: basic_filter, min(width, height) >= 200 pixels'),
+        ('datacomp_basic_aspect', null, 3, 'DataComp, baselines/apply_filter.py: basic_filter, max / min side <= 3.0'),
+        -- large pictures: width and height >= value, in pixels
+        ('high_resolution', null, 1024, 'LAION-5B: laion-high-resolution, width and height >= 1024'),
         -- pleasing pictures
         ('aesthetic_v1_7plus', 'aesthetic_v1_b32', 7, 'LAION-Aesthetics V1: > 7 is laion-aesthetic; found for L/14, whose values the B/32 head approximates'),
         ('aesthetic_v1_8plus', 'aesthetic_v1_b32', 8, 'LAION-Aesthetics V1: > 8 is laion-art; found for L/14, whose values the B/32 head approximates'),

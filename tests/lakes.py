@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakehouse.fingerprints import fingerprint
+from lakehouse.fingerprints import fingerprint as row_hashes
 from lakehouse.lake import Lake, init
 from lakehouse.ledger import Result
 from lakehouse.tables import Range
@@ -77,6 +77,7 @@ def append(
     works: Sequence[str] = (),
     counts: Mapping[str, Counts] | None = None,
     selection: str = "all",
+    fingerprint: str = "0" * 16,
 ) -> int:
     """One finished batch of the keys of `rows`; each in its own file per unit. Returns its number.
 
@@ -84,7 +85,7 @@ def append(
     rows came in as went out.
     """
     number, _ = lake.ledger.state().next_batch(next(iter(rows)))
-    claim = lake.ledger.claim(list(rows), works or [f"work:{number}"], "0" * 16, selection, "{}")
+    claim = lake.ledger.claim(list(rows), works or [f"work:{number}"], fingerprint, selection, "{}")
     results = {}
     for key, some in rows.items():
         spec = lake.spec(key.partition("/")[0])
@@ -94,7 +95,7 @@ def append(
         version = table.commit(files, {"key": key, "batch": claim.batch})
         given = (counts or {}).get(key) or Counter((row["unit"], "in") for row in some)
         total = sum(file.bytes for file in files)
-        results[key] = Result(len(found), total, given, files, fingerprint(found), version)
+        results[key] = Result(len(found), total, given, files, row_hashes(found), version)
     lake.ledger.finish(claim, results, 1.0, "{}")
     return claim.batch
 

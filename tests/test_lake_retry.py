@@ -127,6 +127,7 @@ def test_nothing_else_is_made_again(story: Story) -> None:
         "scores/similarity_demo": 3,
         "scores/punsafe_opennsfw": 3,
         "scores/toxicity_profanity_check": 0,
+        "stored_pairs": 0,  # made anew
     }
     assert story.again == 0
 

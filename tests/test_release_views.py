@@ -44,7 +44,7 @@ def test_thresholds_and_scorers_are_those_of_the_release(lake: Lake) -> None:
     sql = "select round(value::double, 2) as v from active_thresholds where rule = 'similarity_en'"
     assert views.query(lake, sql)["v"].to_pylist() == [0.1]
     assert views.query(lake, sql, release="v1")["v"].to_pylist() == [0.28]
-    assert len(views.query(lake, "from scorers", release="v1")) == 4
+    assert len(views.query(lake, "select distinct scorer from scorers", release="v1")) == 4
 
 
 def test_our_own_sql_may_change_after_the_release(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

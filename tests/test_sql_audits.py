@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse import sqlfiles, views
+from lakehouse import lineage, sqlfiles, views
 from lakehouse.lake import Lake, init
 from tests import lakes
 
@@ -56,6 +56,17 @@ def batch_gaps(lake: Lake) -> None:
     DeltaTable(lake.ledger.uri).delete("key = 'candidates' and batch = 1 and event = 'done'")
 
 
+def stored_pairs_differ(lake: Lake) -> None:
+    """A batch of stored rows, as up to date as the ledger can say, that lacks one and has another twice."""
+    state, pins = lake.ledger.state(), lake.pins()
+    texts = views.definitions(lake)
+    works = list(lineage.works(state, pins, views.active_scorers(texts)))
+    found = views.query(lake, "select * exclude (batch), batch as candidates_batch from joined_pairs")
+    rows = found.to_pylist()
+    fingerprint = lineage.fingerprint(views.pairs_rules(texts))
+    lakes.append(lake, {lineage.TABLE: [rows[0], rows[1], rows[1]]}, works, fingerprint=fingerprint)
+
+
 # What a planted fault makes other audits say besides its own: the same rows seen from another side.
 FAULTS: dict[Callable[[Lake], None], set[str]] = {
     duplicate_sample_ids: set(),
@@ -65,6 +76,7 @@ FAULTS: dict[Callable[[Lake], None], set[str]] = {
     scores_without_candidate: set(),
     candidates_without_download: set(),
     rows_not_accounted_for: set(),
+    stored_pairs_differ: set(),
     batches_differ_from_ledger: {"rows_not_accounted_for", "scores_without_candidate"},
 }
 

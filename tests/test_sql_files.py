@@ -41,7 +41,7 @@ class TestFile:
 
     def test_holds_no_threshold_of_its_own(self, path: Path) -> None:
         if path.stem != "thresholds":
-            assert not re.findall(r"\d\.\d", body(path))
+            assert not re.findall(r"\d\.\d", re.sub(r"'[a-z][^']*'", "", body(path)))
 
 
 def _keywords(sql: str) -> list[tuple[int, str]]:

@@ -33,6 +33,8 @@ COLUMNS = [
     "similarity",
     "punsafe",
     "aesthetic",
+    "aesthetic_v1",
+    "aesthetic_v2",
     "toxicity",
     "pwatermark",
     "unit",
@@ -108,10 +110,20 @@ def test_the_first_scorer_of_a_role_in_the_settings_gives_its_column(lake: Lake)
     values = [found[name] for name in ("similarity", "punsafe", "aesthetic", "toxicity")]
     assert values == pytest.approx([0.2, 0.3, 6.5, 0.4])
     assert found["pwatermark"] is None
-    active = views.query(lake, "select scorer from scorers where active order by scorer")[
-        "scorer"
-    ].to_pylist()
-    assert active == ["aesthetic_v1_l14", "punsafe_l14", "similarity_l14", "toxicity_profanity_check"]
+    active = views.query(lake, "select role, scorer from scorers where active order by role").to_pylist()
+    assert {row["role"]: row["scorer"] for row in active} == {
+        "aesthetic": "aesthetic_v1_l14",
+        "aesthetic_v1": "aesthetic_v1_l14",
+        "aesthetic_v2": "aesthetic_v2_l14",
+        "punsafe": "punsafe_l14",
+        "similarity": "similarity_l14",
+        "toxicity": "toxicity_profanity_check",
+    }
+
+
+def test_both_of_laions_aesthetic_predictors_have_a_column(lake: Lake) -> None:
+    found = row(lake, TWICE)
+    assert (found["aesthetic_v1"], found["aesthetic_v2"]) == pytest.approx((6.5, 5.5))
 
 
 def test_the_settings_order_decides_which_scorer_is_first(lake: Lake, tmp_path: Path) -> None:

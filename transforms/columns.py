@@ -147,6 +147,56 @@ DUPLICATES = pa.schema(
 )
 
 
+_SCORE_ROLES = (
+    "similarity",
+    "punsafe",
+    "aesthetic",
+    "aesthetic_v1",
+    "aesthetic_v2",
+    "toxicity",
+    "pwatermark",
+)
+
+STORED_PAIRS = pa.schema(
+    [
+        *[
+            CANDIDATES.field(name)
+            for name in (
+                "sample_id",
+                "url",
+                "text",
+                "url_id",
+                "host",
+                "page_url",
+                "license",
+                "language",
+                "language_probability",
+            )
+        ],
+        *[
+            DOWNLOADS.field(name).with_nullable(True)
+            for name in (
+                "status",
+                "http_status",
+                "width",
+                "height",
+                "bytes",
+                "sha256",
+                "md5",
+                "phash",
+                "attempt",
+            )
+        ],
+        *[
+            column(role, pa.float32(), "numeric", "the value of the active scorer of that role")
+            for role in _SCORE_ROLES
+        ],
+        UNIT,
+        column("candidates_batch", pa.int64(), "observation", "the candidate's own batch", nullable=False),
+    ]
+)
+
+
 def embeddings_schema(dimension: int) -> pa.Schema:
     """Columns of an embeddings table whose vectors have `dimension` elements."""
     vector = pa.list_(pa.float16(), dimension)

@@ -30,11 +30,6 @@ from lakehouse.tables import logs
 from lakehouse.tables.base import DataFile, Range, Replacement, Version, among, grouped
 from transforms import columns as frames
 
-# Row groups are what a reader of a slice skips by; 2^14 rows of candidates are about 4 MB.
-ROW_GROUP = 16_384
-# Statistics of these columns only: minima and maxima of URLs or texts would repeat removed rows in
-# the Delta log.
-STATISTICS = ("batch", "unit")
 LINEAGE = "pairlake"  # the commit metadata, and in Lance the transaction property, that carries lineage
 LOG = "_delta_log"  # the folder of a table's commits
 REWRITE = "rewrite"  # the transaction id of commits that put other files in the place of files
@@ -64,13 +59,14 @@ class DeltaWriter:
             return []
         stored = rows if self.part is None else rows.drop_columns([self.spec.partition_by])
         sink = pa.BufferOutputStream()
-        pq.write_table(stored, sink, compression="zstd", row_group_size=ROW_GROUP, write_page_checksum=True)
+        told = _encoding(stored.schema, self.spec.dictionary)
+        pq.write_table(stored, sink, row_group_size=self.spec.row_group, write_page_checksum=True, **told)
         data = sink.getvalue()
         folder = "" if self.part is None else f"{self.spec.partition_by}={self.part}/"
         name = f"{folder}part-{uuid.uuid4().hex}.parquet"
         path = f"{self.spec.name}/{name}"
         self.storage.write(path, data)
-        native = json.dumps({"path": name, "stats": _statistics(stored), "part": self.part})
+        native = json.dumps({"path": name, "stats": _statistics(stored, self.spec), "part": self.part})
         return [DataFile(path, len(rows), data.size, hashlib.sha256(data).hexdigest(), native)]
 
 
@@ -94,14 +90,21 @@ def append(
     table.update_incremental()
 
 
-def _statistics(rows: pa.Table) -> str:
-    bounds = {name: pc.min_max(rows[name]).as_py() for name in STATISTICS}
+def _encoding(schema: pa.Schema, dictionary: Sequence[str] | None) -> dict[str, Any]:
+    if dictionary is None:
+        return {"compression": "zstd"}
+    packed = {f.name: "zstd" if pa.types.is_string(f.type) else "none" for f in schema}
+    return {"compression": packed, "use_dictionary": list(dictionary)}
+
+
+def _statistics(rows: pa.Table, spec: TableSpec) -> str:
+    bounds = {name: pc.min_max(rows[name]).as_py() for name in spec.statistics}
     return json.dumps(
         {
             "numRecords": len(rows),
-            "minValues": {name: b["min"] for name, b in bounds.items()},
-            "maxValues": {name: b["max"] for name, b in bounds.items()},
-            "nullCount": dict.fromkeys(STATISTICS, 0),
+            "minValues": {name: b["min"] for name, b in bounds.items() if b["min"] is not None},
+            "maxValues": {name: b["max"] for name, b in bounds.items() if b["max"] is not None},
+            "nullCount": {name: rows[name].null_count for name in bounds},
         }
     )
 
@@ -147,7 +150,7 @@ class DeltaFormat:
                 _plain(self.spec.schema),
                 mode="ignore",
                 partition_by=[by] if by else None,
-                configuration=configuration(STATISTICS),
+                configuration=configuration(self.spec.statistics),
                 storage_options=dict(self.storage.options),
             )
 

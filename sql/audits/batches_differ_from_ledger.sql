@@ -2,7 +2,8 @@
 -- ledger says, less what removals took out.
 --
 -- Grain: one row per (key, batch) of the tables that SQL reads whose numbers differ.
--- Source: batches, withdrawn_counts, candidates, downloads, scores, duplicates.
+-- Source: batches, withdrawn_counts, candidates, downloads, scores, duplicates,
+-- stored_pairs.
 with
 stored as (
     select 'candidates' as key, batch, count(*) as rows from candidates group by all
@@ -12,6 +13,8 @@ stored as (
     select 'scores/' || scorer as key, batch, count(*) as rows from scores group by all
     union all
     select 'duplicates/' || method as key, batch, count(*) as rows from duplicates group by all
+    union all
+    select 'stored_pairs' as key, batch, count(*) as rows from stored_pairs group by all
 ),
 
 gone as (
@@ -30,7 +33,7 @@ recorded as (
     left join gone
         on batches.key = gone.key and batches.batch = gone.batch
     where
-        batches.key in ('candidates', 'downloads')
+        batches.key in ('candidates', 'downloads', 'stored_pairs')
         or batches.key like 'scores/%'
         or batches.key like 'duplicates/%'
 )

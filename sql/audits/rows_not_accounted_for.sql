@@ -6,7 +6,8 @@
 --   rows_in, dropped  the ledger's counts
 --   rows_out          rows in the table, and those that removals took out of it
 --
--- Source: counts, batches, withdrawn_counts, candidates, downloads, scores, duplicates.
+-- Source: counts, batches, withdrawn_counts, candidates, downloads, scores, duplicates,
+-- stored_pairs.
 with
 held as (
     select 'candidates' as key, batch, unit, count(*) as rows from candidates group by all
@@ -16,6 +17,8 @@ held as (
     select 'scores/' || scorer as key, batch, unit, count(*) as rows from scores group by all
     union all
     select 'duplicates/' || method as key, batch, unit, count(*) as rows from duplicates group by all
+    union all
+    select 'stored_pairs' as key, batch, unit, count(*) as rows from stored_pairs group by all
     union all
     select key, batch, null as unit, rows from batches where key = 'images' or key like 'embeddings@_%' escape '@'
 ),

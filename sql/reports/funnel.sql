@@ -142,7 +142,7 @@ select
     rows::bigint as rows,
     round(rows / max(rows) filter (where outcome = 'in') over (partition by stage), 4) as share
 from facts
-where stage <> 'images'
+where stage not in ('images', 'stored_pairs')
 order by
     list_position(['candidates', 'downloads', 'embeddings', 'scores', 'duplicates', 'subsets'], regexp_extract(stage, '^[a-z]+')),
     stage,

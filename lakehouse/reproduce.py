@@ -19,7 +19,7 @@ import pyarrow as pa
 from distributed import Client
 
 from lakehouse import lake as lakes
-from lakehouse import run, settings, sqlfiles
+from lakehouse import lineage, run, settings, sqlfiles
 from lakehouse.comparison import Compared, compare
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.events import Event
@@ -120,12 +120,14 @@ def reproduce(
 
 
 def _steps(lake: Lake, release: Release) -> list[Step]:
-    """The pinned batches in the order in which they were finished."""
+    """The pinned batches in the order in which they were finished; stored pairs follow from the others."""
     state = lake.ledger.state()
     claims = {event["token"]: event for event in state.rows if event["event"] == "claim"}
     together: dict[str, dict[str, Event]] = {}
     for events in pinned(state.done(), release.pins).values():
         for event in events:
+            if event["key"] == lineage.TABLE:
+                continue
             together.setdefault(event["token"], {})[event["key"]] = event
     found = []
     for token, done in sorted(together.items(), key=lambda item: min(e["at"] for e in item[1].values())):

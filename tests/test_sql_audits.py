@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,6 +57,28 @@ def batch_gaps(lake: Lake) -> None:
     DeltaTable(lake.ledger.uri).delete("key = 'candidates' and batch = 1 and event = 'done'")
 
 
+def grouping(of: dict[str, Any], kept: bool, method: str = "sha256") -> dict[str, Any]:
+    same = {"sample_id": of["sample_id"], "unit": of["unit"]}
+    return same | {"method": method, "group_id": 1, "kept": kept}
+
+
+def duplicate_groupings(lake: Lake) -> None:
+    apple, pear = lakes.candidate("apple"), lakes.candidate("pear")
+    lakes.append(lake, {"duplicates/sha256": [grouping(apple, True), grouping(pear, True)]})
+
+
+def duplicates_without_candidate(lake: Lake) -> None:
+    lakes.append(lake, {"duplicates/sha256": [grouping(LIME, True)]})
+
+
+def candidates_out_of_range(lake: Lake) -> None:
+    lakes.append(lake, {"candidates": [LIME | {"language_probability": 1.5}]})
+
+
+def downloads_out_of_range(lake: Lake) -> None:
+    lakes.append(lake, {"downloads": [lakes.download(PLUM, attempt=3, width=None)]}, ["retry-timeout:3"])
+
+
 def stored_pairs_differ(lake: Lake) -> None:
     """A batch of stored rows, as up to date as the ledger can say, that lacks one and has another twice."""
     state, pins = lake.ledger.state(), lake.pins()
@@ -77,6 +100,10 @@ FAULTS: dict[Callable[[Lake], None], set[str]] = {
     candidates_without_download: set(),
     rows_not_accounted_for: set(),
     stored_pairs_differ: set(),
+    duplicate_groupings: set(),
+    duplicates_without_candidate: set(),
+    candidates_out_of_range: set(),
+    downloads_out_of_range: set(),
     batches_differ_from_ledger: {"rows_not_accounted_for", "scores_without_candidate"},
 }
 

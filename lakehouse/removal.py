@@ -45,7 +45,7 @@ from transforms.tombstones import Keys, Tombstones
 
 PAIR, PICTURE = "pair", "picture"  # kinds of rows in `removals` that say what left
 ROWS_AT_ONCE = 1 << 20  # in a file of the table `removals`
-FIRST = ("pairs", "candidates")  # tables that rows leave first: what views of pairs stand on
+FIRST = ("stored_pairs", "candidates")  # tables that rows leave first: what views of pairs stand on
 
 Gone = Mapping[tuple[str, int], Withdrawn]
 

@@ -26,6 +26,10 @@ embeddings *args:
 scores *args:
     uv run lake run scores {{args}}
 
+# store the join of candidates, downloads and scores, that queries read
+pairs *args:
+    uv run lake run pairs {{args}}
+
 # every stage, upstream first
 all *args:
     uv run lake run {{args}}

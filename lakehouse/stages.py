@@ -10,6 +10,7 @@ A stage's *works* are the pieces of its driving input: units of the sources, or 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

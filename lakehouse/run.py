@@ -168,6 +168,8 @@ def _changed(lake: Lake, stage: Stage, newest: Mapping[str, Any]) -> tuple[str, 
     if newest["fingerprint"] == stage.fingerprint():
         return ()
     claims = [e for e in lake.ledger.events() if e["event"] == "claim" and e["token"] == newest["token"]]
+    if not claims:
+        return ()  # of a pushed copy, in which nothing is made
     before, now = json.loads(claims[0]["details"]), json.loads(_rules(stage))
     names = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
     return tuple(f"{name}: {before.get(name)!r} -> {now.get(name)!r}" for name in names)

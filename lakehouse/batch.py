@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import dask.dataframe as dd
 import pandas as pd
@@ -58,8 +58,40 @@ class Part:
     counts: Counts
 
 
-def write_part(frame: pd.DataFrame, targets: Sequence[Target], batch: int, crash: str) -> list[Part]:
+class Stream(Protocol):
+    """Makes rows from one partition, a frame of bounded size at a time; picklable."""
+
+    def __call__(self, frame: pd.DataFrame, number: int, given: Any) -> Iterator[pd.DataFrame]:
+        """The frames that partition `number` becomes; `given` is what all partitions are given."""
+
+    def clear(self) -> None:
+        """Forget what was kept for a repeat of the batch, which is done."""
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """A frame whose partitions are too large, or too slow, to be made in one piece."""
+
+    frame: dd.DataFrame
+    stream: Stream
+    given: Any = None  # may be delayed
+
+
+def write_part(
+    frame: pd.DataFrame,
+    targets: Sequence[Target],
+    batch: int,
+    crash: str,
+    stream: Stream | None = None,
+    number: int = 0,
+    given: Any = None,
+) -> list[Part]:
     """Runs on a worker: stores one partition's rows in each target and says what it stored."""
+    frames = [frame] if stream is None else stream(frame, number, given)
+    return [part for each in frames for part in _write(each, targets, batch, crash)]
+
+
+def _write(frame: pd.DataFrame, targets: Sequence[Target], batch: int, crash: str) -> list[Part]:
     faults.point(f"{crash}:worker")
     counted = frame[columns.COUNT].notnull().to_numpy(bool)
     counts: Counter[tuple[str, str]] = Counter()
@@ -96,7 +128,7 @@ def run_batch(
     lake: Lake,
     client: Client,
     claim: Claim,
-    frames: Sequence[dd.DataFrame],
+    frames: Sequence[dd.DataFrame | Streamed],
     need: str,
     report: Report,
     origin: Mapping[str, Any],
@@ -108,13 +140,19 @@ def run_batch(
     started = time.monotonic()
     name = claim.keys[0]
     targets = [target(lake, key) for key in claim.keys]
-    tasks = [
-        delayed(write_part)(part, targets, claim.batch, name)
-        for frame in frames
-        for part in frame.to_delayed()
-    ]
+    tasks = []
+    streams = []
+    for frame in frames:
+        stream, given = None, None
+        if isinstance(frame, Streamed):
+            frame, stream, given = frame.frame, frame.stream, frame.given
+            streams.append(stream)
+        for number, part in enumerate(frame.to_delayed()):
+            tasks.append(delayed(write_part)(part, targets, claim.batch, name, stream, number, given))
     parts = _compute(lake, client, claim, tasks, need, report)
     finish(lake, claim, parts, started, {"tasks": len(tasks)}, origin)
+    for stream in streams:
+        stream.clear()
 
 
 def finish(
@@ -159,7 +197,7 @@ def _compute(
             for future, result in ready:
                 _check(claim, future, result)
                 parts += result
-                rows += result[0].rows
+                rows += sum(part.rows for part in result if part.key == claim.keys[0])
             if ready:
                 report(len(futures) - completed.count(), len(futures), rows)
             else:

@@ -23,7 +23,9 @@ from dask import delayed
 from dask.delayed import Delayed
 
 from lakehouse import lineage, materialise, pairs, views
+from lakehouse.batch import Streamed
 from lakehouse.errors import LakeError, UsageError
+from lakehouse.fetching import Fetch, spool_of
 from lakehouse.lake import Lake, batches_of, ranges
 from lakehouse.ledger import Source
 from lakehouse.tombstones import tombstones
@@ -38,6 +40,8 @@ ALL = "all"  # the selection that leaves nothing out
 UNREADABLE = ("unreadable",)  # what `Options.retry` is for units of candidates, not URLs
 RETRY = "retry-unreadable:"  # begins the name of a work that reads a unit once more
 KINDS = ("candidates", "downloads", "embeddings", "scores", "pairs")
+FEW_TASKS = 16  # of a batch that is fetched: below it, each has `batches.rows` URLs
+PIECES = 4  # as many times that, in a larger batch
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Stage:
     source: str  # ledger key whose batches are its works, or "sources"
     needs: str  # cpu, io or gpu
     rules: Callable[[], Mapping[str, Any]]  # what decides about its rows; may hash a model's weights
-    build: Callable[[Lake, Sequence[str], Options], list[dd.DataFrame]]
+    build: Callable[[Lake, Sequence[str], Options], Sequence[dd.DataFrame | Streamed]]
     #: units that it is for; of its source's batches, only those that have one of them are its works
     units: frozenset[str] | None = None
     #: what a batch's lineage says beside its works
@@ -196,7 +200,7 @@ def _lists(lake: Lake, works: Sequence[str]) -> Mapping[str, Any]:
     return {"refused": found} if found else {}
 
 
-def _build_downloads(lake: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
+def _build_downloads(lake: Lake, works: Sequence[str], options: Options) -> Sequence[dd.DataFrame | Streamed]:
     counts: list[dd.DataFrame] = []
     if options.retry:
         urls = _failed(lake, options.retry)
@@ -207,8 +211,9 @@ def _build_downloads(lake: Lake, works: Sequence[str], options: Options) -> list
         refused = delayed(downloads.load)(lake.settings.refused, lake.settings.reads, withdrawn)
     if not options.replay:
         _refuse_unnamed(lake)
-        rules, network = lake.settings.downloads, lake.settings.network
-        return [downloads.downloads(urls, rules, network, refused), *counts]
+        kept = spool_of(lake, _downloads(lake).fingerprint(), works, urls.npartitions, _lists(lake, works))
+        fetch = Fetch(lake.settings.downloads, lake.settings.network, kept)
+        return [Streamed(urls, fetch, refused), *counts]
     archives = [s.path for s in lake.ledger.sources() if s.kind == "warc"]
     if not archives:
         raise UsageError(
@@ -237,11 +242,8 @@ URLS = pa.schema(
 def _unfetched(lake: Lake, batches: Sequence[int]) -> tuple[dd.DataFrame, list[dd.DataFrame]]:
     """One row per URL of these candidates that has never been asked for, and the counts of the rest."""
     order = {source.unit: source.order for source in lake.ledger.sources()}
-    rows = lake.read(
-        "candidates", ranges(batches), ["url_id", "url", "unit", "position"], lake.settings.batches.rows
-    )
-    if rows.npartitions > 1:
-        rows = rows.shuffle("url_id", npartitions=rows.npartitions)
+    names = ["url_id", "url", "host", "unit", "position"]
+    rows = _by_host(lake, "candidates", ranges(batches), names)
     meta = columns.meta(columns.counted(URLS))
     distinct = rows.map_partitions(first_of_url, order, meta=meta, enforce_metadata=False)
     pin = lake.pins(building=True).get("downloads")
@@ -252,6 +254,20 @@ def _unfetched(lake: Lake, batches: Sequence[int]) -> tuple[dd.DataFrame, list[d
         _with_in, meta=meta, enforce_metadata=False
     )
     return distinct[distinct[columns.COUNT].isnull()][URLS.names], [counts]
+
+
+def _by_host(lake: Lake, key: str, batches: Sequence[tuple[int, int]], names: Sequence[str]) -> dd.DataFrame:
+    """Rows of these batches, all of a host in one partition: so one worker keeps to a host's limits.
+
+    Into how many they are cut follows from the ledger, so that a repeat finds what was spooled: one per
+    `batches.rows` of a small batch; of a large one fewer, as every task ends with a wait for its slowest URL.
+    """
+    most = lake.settings.batches.rows
+    done = [e["rows"] for e in lake.ledger.done(key) if any(a <= e["batch"] <= b for a, b in batches)]
+    pieces = -(-sum(done) // most)
+    tasks = max(1, pieces) if pieces <= FEW_TASKS else max(FEW_TASKS, -(-pieces // PIECES))
+    rows = lake.read(key, batches, names, most)
+    return rows.shuffle("host", npartitions=tasks) if tasks > 1 or rows.npartitions > 1 else rows
 
 
 def first_of_url(part: pd.DataFrame, order: Mapping[str, int]) -> pd.DataFrame:
@@ -278,10 +294,8 @@ def _failed(lake: Lake, statuses: Sequence[str]) -> dd.DataFrame:
         raise UsageError(
             "nothing has been downloaded yet, so there is nothing to retry: `lake run downloads`"
         )
-    rows = lake.read(
-        "downloads", [pin], ["url_id", "url", "unit", "attempt", "status"], lake.settings.batches.rows
-    )
-    rows = rows.shuffle("url_id", npartitions=rows.npartitions) if rows.npartitions > 1 else rows
+    names = ["url_id", "url", "host", "unit", "attempt", "status"]
+    rows = _by_host(lake, "downloads", [pin], names)
     schema = pa.schema([f for f in URLS if f.name != "position"])
     return rows.map_partitions(
         _next_attempt, set(statuses), meta=columns.meta(schema), enforce_metadata=False

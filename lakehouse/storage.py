@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -96,6 +97,24 @@ class Storage:
             with self.filesystem().open_output_stream(path, buffer_size=len(data) + 1) as stream:
                 stream.write(data)
         self.sync([path])
+
+    def files(self, folder: str) -> list[str]:
+        """The files in and below `folder`, by name; none where there is no such folder."""
+        with storage_errors(self.uri(folder)):
+            found = self.filesystem().get_file_info(
+                pafs.FileSelector(folder, allow_not_found=True, recursive=True)
+            )
+        return sorted(entry.path for entry in found if entry.type == pafs.FileType.File)
+
+    def remove_folder(self, folder: str) -> None:
+        """Deletes `folder` with all that is in it, if it is there."""
+        self.check_writable()
+        with storage_errors(self.uri(folder)):
+            if self.is_local:
+                shutil.rmtree(self.uri(folder), ignore_errors=not Path(self.uri(folder)).exists())
+                return
+            for path in self.files(folder):
+                self.filesystem().delete_file(path)
 
     def sync(self, paths: Iterable[str]) -> None:
         """Waits until the disk has these files and then the folders, up to the root, that name them.

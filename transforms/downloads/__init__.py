@@ -10,11 +10,12 @@ import pandas as pd
 from dask.delayed import Delayed
 
 from transforms import columns
-from transforms.downloads.fetch import fetch_all
+from transforms.downloads.fetch import Tally, fetch_all
 from transforms.downloads.outcome import FETCHED, rows
 from transforms.downloads.refused import NOTHING, BadListError, Refused, load
 from transforms.downloads.replay import replay
 from transforms.downloads.rules import DownloadRules, HashLists, Network
+from transforms.downloads.spooled import Spool, fetch_spooled
 from transforms.downloads.status import UNNAMED_CRAWLER, DownloadStatus, UnnamedCrawlerError
 
 __all__ = [
@@ -27,9 +28,12 @@ __all__ = [
     "HashLists",
     "Network",
     "Refused",
+    "Spool",
+    "Tally",
     "UnnamedCrawlerError",
     "downloads",
     "fetch_partition",
+    "fetch_spooled",
     "load",
     "replay",
 ]

@@ -21,6 +21,12 @@ from transforms.downloads.status import DownloadError, DownloadStatus
 FETCHED = pa.schema([*columns.DOWNLOADS, columns.IMAGE])
 """The columns of the downloads table and the picture itself."""
 
+ROWS = pa.schema([field.with_nullable(True) for field in FETCHED])
+"""The same as they are while rows are made and kept."""
+
+GIVEN = ["url", "url_id", "unit", "attempt"]
+"""What a URL's row is told."""
+
 _File = bytes  # the class below has a field of that name
 
 HEADER_CHARS = 200
@@ -86,34 +92,40 @@ class Outcome:
 
 
 def rows(frame: pd.DataFrame, outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    """One row of `counted(FETCHED)` per row of `frame` (url, url_id, unit, attempt), and each unit's counts.
+    """One row of `counted(FETCHED)` per row of `frame` (the columns `GIVEN`), and each unit's counts."""
+    return with_counts(fetched(pa.Table.from_pandas(frame[GIVEN], preserve_index=False), outcomes))
 
-    Counts per unit: ``in``; ``note:STATUS`` for each status met; ``note:bytes``, of the files received.
-    """
-    given = {name: pa.array(frame[name]) for name in ("url_id", "attempt", "url", "unit")}
-    given["host"] = pa.array([_host(url) for url in frame["url"]], pa.string())
+
+def fetched(given: pa.Table, outcomes: Sequence[Outcome]) -> pa.Table:
+    """One row of `ROWS` per row of `given` (url, url_id, unit, attempt)."""
+    hosts = pa.array([_host(url) for url in given["url"].to_pylist()], pa.string())
     arrays = []
     for column in FETCHED:
-        values = given.get(column.name)
-        if values is None:
-            values = pa.array([getattr(outcome, column.name) for outcome in outcomes], column.type)
-        arrays.append(values.cast(column.type))
-    full = columns.counted(FETCHED)
-    nulls = [pa.nulls(len(frame), pa.string()), pa.nulls(len(frame), pa.int64())]
-    tables = [pa.table([*arrays, *nulls], schema=full)]
-    for unit, counts in _counts(frame["unit"].tolist(), outcomes).items():
-        tables.append(columns.count_rows(FETCHED, unit, counts))
-    return columns.to_pandas(pa.concat_tables(tables))
+        if column.name in GIVEN:
+            arrays.append(given[column.name].cast(column.type))
+        elif column.name == "host":
+            arrays.append(hosts)
+        else:
+            arrays.append(pa.array([getattr(outcome, column.name) for outcome in outcomes], column.type))
+    return pa.table(arrays, schema=ROWS)
 
 
-def _counts(units: Sequence[str], outcomes: Sequence[Outcome]) -> dict[str, Counter[str]]:
+def with_counts(made: pa.Table) -> pd.DataFrame:
+    """`made` (`ROWS`) as a frame of `counted(FETCHED)`, followed by the counts of each unit.
+
+    These are ``in``; ``note:STATUS`` for each status met; ``note:bytes``, of the files received.
+    """
     counts: dict[str, Counter[str]] = {}
-    for unit, outcome in zip(units, outcomes, strict=True):
+    for unit, status, size in zip(
+        *(made[name].to_pylist() for name in ("unit", "status", "bytes")), strict=True
+    ):
         counter = counts.setdefault(unit, Counter())
         counter["in"] += 1
-        counter[f"note:{outcome.status}"] += 1
-        counter["note:bytes"] += outcome.bytes or 0
-    return counts
+        counter[f"note:{status}"] += 1
+        counter["note:bytes"] += size or 0
+    tables = [columns.with_counts(made, "", {})]
+    tables += [columns.count_rows(FETCHED, unit, counter) for unit, counter in counts.items()]
+    return columns.to_pandas(pa.concat_tables(tables))
 
 
 def _host(url: str) -> str | None:

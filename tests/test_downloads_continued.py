@@ -1,0 +1,206 @@
+"""Killed and continued, killed and continued: the same table, and nobody is asked twice for a picture.
+
+The server counts. A picture that was on its way when the driver died has been asked for and is asked for
+again: there are at most as many as are in flight, and what had come is never among them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import demo_lake
+import pyarrow as pa
+import pytest
+from distributed import Client
+from downloads_fixtures import encoded, photo
+from webserver import Page, WebServer, answer, redirect, serving
+
+from lakehouse import lake as lakes
+from lakehouse import sources
+from lakehouse.lake import Lake, open_lake
+from lakehouse.spool import FOLDER, Spool
+from lakehouse.storage import Storage
+
+PICTURES = [encoded(photo(160, 120, seed)) for seed in range(20)]
+HOSTS, EACH = 12, 20
+IN_FLIGHT = 4
+TOML = """
+[lake]
+schema = 1
+[network]
+resolve = {{"*.test" = "127.0.0.1:{port}"}}
+in_flight = {in_flight}
+host_delay_seconds = {delay}
+[downloads]
+retry_seconds = 0.01
+[batches]
+rows = 64
+[models.demo]
+"""
+
+
+def pages() -> dict[str | tuple[str, str], Page]:
+    """Pictures, and among them pages that are gone, elsewhere, or no picture."""
+    made: dict[str | tuple[str, str], Page] = {}
+    for host in range(HOSTS):
+        for number in range(EACH):
+            page: Page = answer(PICTURES[number])
+            if number % 10 == 7:
+                page = answer(code="404 Not Found")
+            elif number % 10 == 8:
+                page = answer(b"<h1>no picture</h1>" * 400)
+            elif number % 10 == 9:
+                page = redirect(f"http://h{(host + 1) % HOSTS}.test/p{number - 9}.jpg?from={host}")
+                made[f"h{(host + 1) % HOSTS}.test", f"/p{number - 9}.jpg?from={host}"] = answer(
+                    PICTURES[number]
+                )
+            made[f"h{host}.test", f"/p{number}.jpg"] = page
+    return made
+
+
+def new_lake(root: Path, server: WebServer, delay: float = 0.0) -> Lake:
+    """A lake with the candidates of the server's pictures, in one batch."""
+    made = lakes.init(str(root), TOML.format(port=server.port, in_flight=IN_FLIGHT, delay=delay))
+    urls = root / "urls.jsonl"
+    with urls.open("w") as file:
+        for host in range(HOSTS):
+            for number in range(EACH):
+                url = f"http://h{host}.test/p{number}.jpg"
+                file.write(json.dumps({"url": url, "text": f"picture {number} of host {host}"}) + "\n")
+    sources.add(made, "urls", [str(urls)])
+    return made
+
+
+@contextmanager
+def driver(root: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A driver with a cluster of its own, fetching; it is dead when the block ends."""
+    here = Path(__file__).parent
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import demo_lake; demo_lake.main()", str(root), "downloads"],
+        env={**os.environ, "PYTHONPATH": f"{here.parent}{os.pathsep}{here}", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def pictures_served(server: WebServer) -> int:
+    return sum(n for (_, path), n in server.seen.items() if path.startswith("/p"))
+
+
+def wait_for(count: int, server: WebServer) -> None:
+    """Until the server has been asked for that many pictures."""
+    deadline = time.monotonic() + 120
+    while pictures_served(server) < count:
+        assert time.monotonic() < deadline, server.seen
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(client: Client, tmp_path_factory: pytest.TempPathFactory) -> dict[str, demo_lake.Content]:
+    with serving(pages()) as server:
+        made = new_lake(tmp_path_factory.mktemp("undisturbed") / "lake", server)
+        demo_lake.built(made, client, ["candidates", "downloads"])
+        assert max(n for (_, path), n in server.seen.items() if path.startswith("/p")) == 1
+        return demo_lake.content(made)
+
+
+def test_a_driver_is_killed_twice(
+    undisturbed: dict[str, demo_lake.Content], client: Client, tmp_path: Path
+) -> None:
+    root = tmp_path / "lake"
+    with serving(pages()) as server:
+        made = new_lake(root, server, delay=0.1)
+        demo_lake.built(made, client, ["candidates"])
+        for count in (60, 120):
+            with driver(root) as process:
+                wait_for(count, server)
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+            time.sleep(1.0)  # the dead driver's worker notices
+        killed = dict(server.seen)
+        kept = {
+            row["url"] for table in Spool(Storage(str(root)), FOLDER).tables() for row in table.to_pylist()
+        }
+        demo_lake.built(open_lake(str(root)), client, ["downloads"])
+        assert len(kept) > 60
+        for (host, path), n in server.seen.items():
+            if f"http://{host}{path}" in kept:
+                assert n == killed[host, path], (host, path)
+        again = sum(n - 1 for (_, path), n in server.seen.items() if path.startswith("/p"))
+        assert again <= 2 * 2 * IN_FLIGHT  # two kills, one worker, each URL and where it leads
+    assert demo_lake.content(made) == undisturbed
+    demo_lake.assert_sound(made)
+    assert not made.storage.files(FOLDER)
+
+
+def test_killed_once_all_has_come(
+    undisturbed: dict[str, demo_lake.Content], client: Client, tmp_path: Path
+) -> None:
+    """At these points nothing is on its way, so nothing at all is asked for again."""
+    root = tmp_path / "lake"
+    with serving(pages()) as server:
+        made = new_lake(root, server)
+        demo_lake.built(made, client, ["candidates"])
+        asked = []
+        for point in ("downloads:written", "downloads:committed", "images:committed"):
+            killed = demo_lake.drive(
+                root, "downloads", SCHEDULER=client.scheduler.address, LAKE_CRASH_AT=point
+            )
+            assert killed.returncode == demo_lake.KILLED, killed.stderr
+            asked.append(pictures_served(server))
+        demo_lake.built(made, client, ["downloads"])
+        assert set(asked) == {pictures_served(server)}
+        assert max(n for (_, path), n in server.seen.items() if path.startswith("/p")) == 1
+    assert demo_lake.content(made) == undisturbed
+    demo_lake.assert_sound(made)
+
+
+def test_what_other_rules_fetched_is_not_taken(client: Client, tmp_path: Path) -> None:
+    root = tmp_path / "lake"
+    with serving(pages()) as server:
+        made = new_lake(root, server)
+        demo_lake.built(made, client, ["candidates"])
+        killed = demo_lake.drive(
+            root, "downloads", SCHEDULER=client.scheduler.address, LAKE_CRASH_AT="downloads:written"
+        )
+        assert killed.returncode == demo_lake.KILLED
+        asked = pictures_served(server)
+        toml = root / "lake.toml"
+        toml.write_text(toml.read_text().replace("[downloads]", "[downloads]\nsize = 64"))
+        made = open_lake(str(root))
+        demo_lake.built(made, client, ["downloads"])
+        assert pictures_served(server) == 2 * asked
+    assert not made.storage.files(FOLDER)
+
+
+def test_a_stream_that_was_cut_short_is_read_up_to_there(tmp_path: Path) -> None:
+    schema = pa.schema([("n", pa.int64()), ("data", pa.binary())])
+    spool = Spool(Storage(str(tmp_path)), "spool/x")
+    rows = [pa.table({"n": [n], "data": [bytes([n]) * 1000]}, schema=schema) for n in range(10)]
+    with spool.part(3).appending(schema) as append:
+        for row in rows:
+            append(row)
+    (path,) = spool.storage.files("spool/x/00003")
+    whole = spool.storage.read(path)
+    lengths = set()
+    for end in range(0, len(whole), 97):
+        (tmp_path / path).write_bytes(whole[:end])
+        found = [row for table in spool.part(3).tables() for row in table["n"].to_pylist()]
+        assert found == list(range(len(found)))
+        lengths.add(len(found))
+    assert lengths == set(range(11)) - {10} or lengths == set(range(11))
+    assert list(spool.part(4).tables()) == []

@@ -77,6 +77,7 @@ def _telling(batch: str, number: int, tally: Tally) -> Iterator[None]:
             "success": tally.success,
             "bytes": tally.bytes,
             "slowest": slowest,
+            "ended": ended.is_set(),
         }
         if worker is not None:
             worker.log_event(TOPIC, account)
@@ -128,36 +129,44 @@ class Account:
 
 
 class Watch:
-    """Adds up what the tasks of a run tell; on the driver."""
+    """Adds up what the tasks of a run tell; on the driver. Tasks that have ended are held as one sum."""
 
     def __init__(self, told: Callable[[Account], None]) -> None:
         self._told = told
         self._began = time.monotonic()
         self._tasks: dict[tuple[str, int], Mapping[str, Any]] = {}
+        self._ended: Mapping[str, Any] | None = None
         self._lock = threading.Lock()
 
     def account(self) -> Account | None:
         """The sum; None where no task has told anything."""
         with self._lock:
-            tasks = list(self._tasks.values())
-        if not tasks:
-            return None
-        hosts = sorted((tuple(pair) for task in tasks for pair in task["slowest"]), key=lambda pair: -pair[1])
-        sums = {name: sum(task[name] for task in tasks) for name in ("urls", "done", "success", "bytes")}
-        return Account(**sums, seconds=time.monotonic() - self._began, slowest=tuple(hosts[:SLOWEST]))
+            tasks = [*self._tasks.values(), *([self._ended] if self._ended else [])]
+        return Account(seconds=time.monotonic() - self._began, **_sum(tasks)) if tasks else None
 
     @contextmanager
     def watching(self, client: Client) -> Iterator[Watch]:
         """Listens to the tasks that run on the client's cluster."""
-        client.subscribe_topic(TOPIC, self._take)
+        client.subscribe_topic(TOPIC, self.take)
         try:
             yield self
         finally:
             client.unsubscribe_topic(TOPIC)
 
-    def _take(self, event: tuple[Any, Mapping[str, Any]]) -> None:
+    def take(self, event: tuple[Any, Mapping[str, Any]]) -> None:
+        """Takes in what a task tells."""
         _, task = event
         with self._lock:
-            self._tasks[task["batch"], task["task"]] = task
+            if task["ended"]:
+                self._tasks.pop((task["batch"], task["task"]), None)
+                self._ended = _sum([task, *([self._ended] if self._ended else [])])
+            else:
+                self._tasks[task["batch"], task["task"]] = task
         if (account := self.account()) is not None:
             self._told(account)
+
+
+def _sum(tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    hosts = sorted((tuple(pair) for task in tasks for pair in task["slowest"]), key=lambda pair: -pair[1])
+    sums = {name: sum(task[name] for task in tasks) for name in ("urls", "done", "success", "bytes")}
+    return {**sums, "slowest": tuple(hosts[:SLOWEST])}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from distributed import Client
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -14,8 +15,11 @@ from rich.progress import Progress as Bar
 from lakehouse import run as runner
 from lakehouse.cluster import connect
 from lakehouse.export.plan import Request
+from lakehouse.fetching import Account, Watch
 from lakehouse.lake import Lake
 from lakehouse.stages import Options, Stage
+
+LINE_SECONDS = 30.0  # between two lines on how fetching goes, where there is no terminal
 
 
 def run(lake: Lake, stages: Sequence[Stage], options: Options, cluster: Mapping[str, Any]) -> int:
@@ -24,13 +28,13 @@ def run(lake: Lake, stages: Sequence[Stage], options: Options, cluster: Mapping[
     if all(p.fresh for p in plans):
         print("everything is fresh: nothing to do", file=sys.stderr)
         return 0
-    with _client(lake, cluster) as client, _drawn() as progress:
+    with _client(lake, cluster) as client, _drawn(client) as progress:
         return runner.run(lake, client, stages, options, progress)
 
 
 def rebuild(lake: Lake, names: Sequence[str], options: Options, cluster: Mapping[str, Any]) -> int:
     """`run.rebuild` with a progress bar."""
-    with _client(lake, cluster) as client, _drawn() as progress:
+    with _client(lake, cluster) as client, _drawn(client) as progress:
         return runner.rebuild(lake, client, names, options, progress)
 
 
@@ -61,14 +65,31 @@ def _client(lake: Lake, cluster: Mapping[str, Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def _drawn() -> Iterator[runner.Progress]:
-    """Progress as a bar on stderr if that is a terminal, else as lines."""
+def _drawn(client: Client) -> Iterator[runner.Progress]:
+    """Progress as a bar on stderr if that is a terminal, else as lines; at the end, how fetching went."""
     console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _lines()
-        return
-    with _bar(console) as bar:
-        yield _bars(bar)
+    with ExitStack() as stack:
+        if console.is_terminal:
+            progress, told = _bars(stack.enter_context(_bar(console)))
+        else:
+            progress, told = _lines(), _now_and_then()
+        watch = stack.enter_context(Watch(told).watching(client))
+        yield progress
+    if (account := watch.account()) is not None:
+        print(f"downloads: {account.line()}; slowest hosts: {account.hosts()}", file=sys.stderr)
+
+
+def _now_and_then() -> Callable[[Account], None]:
+    """Prints an account if the last one is a while ago."""
+    said = 0.0
+
+    def told(account: Account) -> None:
+        nonlocal said
+        if account.seconds - said > LINE_SECONDS:
+            said = account.seconds
+            print(f"downloads: {account.line()}", file=sys.stderr)
+
+    return told
 
 
 def _bar(console: Console) -> Bar:
@@ -83,7 +104,7 @@ def _bar(console: Console) -> Bar:
     )
 
 
-def _bars(bar: Bar) -> runner.Progress:
+def _bars(bar: Bar) -> tuple[runner.Progress, Callable[[Account], None]]:
     state: dict[str, Any] = {"stage": None}
 
     def start(plan: runner.Plan, batches: int) -> None:
@@ -107,7 +128,11 @@ def _bars(bar: Bar) -> runner.Progress:
         state["rows"] += state.pop("last", 0)
         bar.update(state["task"], completed=state["done"])
 
-    return runner.Progress(start, step, batch)
+    def told(account: Account) -> None:
+        if state["stage"] == "downloads":
+            bar.update(state["task"], rows=account.line())
+
+    return runner.Progress(start, step, batch), told
 
 
 def _lines() -> runner.Progress:

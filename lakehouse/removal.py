@@ -31,7 +31,7 @@ import pyarrow.compute as pc
 from dask.delayed import Delayed, delayed
 from distributed import Client
 
-from lakehouse import care, cluster, faults, releases, schema, tombstones
+from lakehouse import care, cluster, faults, releases, schema, spool, tombstones
 from lakehouse.batch import where
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.events import REMOVALS, Pins
@@ -216,6 +216,7 @@ def _carry_out(lake: Lake, claim: Claim, client: Client | None) -> Report:
             lake.ledger.pruned(name, oldest)
             care.record(lake, table, oldest)
             faults.point(f"removals:purged:{name}")
+        spool.clear(lake.storage)  # pictures of an unfinished batch: fetched again, and then refused
         gone = {
             (e["key"], e["batch"]): Withdrawn(e["rows"]) for e in lake.ledger.state().withdrawn(claim.batch)
         }

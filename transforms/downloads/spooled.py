@@ -65,7 +65,10 @@ def _keys(table: pa.Table) -> list[tuple[int, int]]:
 
 
 def _frames(tables: Iterator[pa.Table], wanted: set[tuple[int, int]]) -> Iterator[pd.DataFrame]:
-    """The `wanted` rows of `tables`, each once, in frames of at most `FRAME_ROWS` and some `FRAME_BYTES`."""
+    """The `wanted` rows of `tables`, each once, in frames of at most `FRAME_ROWS` and some `FRAME_BYTES`.
+
+    Raises OSError where rows are missing: nothing vanishes without a count.
+    """
     held: list[pa.Table] = []
     rows = size = 0
     for table in tables:
@@ -83,3 +86,5 @@ def _frames(tables: Iterator[pa.Table], wanted: set[tuple[int, int]]) -> Iterato
             held, rows, size = [], 0, 0
     if held:
         yield with_counts(pa.concat_tables(held))
+    if wanted:
+        raise OSError(f"{len(wanted)} rows that were kept cannot be read back: run again")

@@ -22,7 +22,7 @@ from lakehouse import lake as lakes
 from lakehouse import lineage, run, settings, sqlfiles
 from lakehouse.comparison import Compared, compare
 from lakehouse.errors import LakeError, UsageError
-from lakehouse.events import Event
+from lakehouse.events import REMOVALS, Event
 from lakehouse.lake import Lake
 from lakehouse.releases import Release, get
 from lakehouse.schema import TableSpec
@@ -95,6 +95,11 @@ def reproduce(
     release = get(lake, name)
     if lake.published is not None:
         raise UsageError("a pushed copy does not have what a release was made from: reproduce it at home")
+    if lake.ledger.done(REMOVALS):
+        raise UsageError(
+            "rows were removed from this lake, and a reproduction would bring them in again: it does not know "
+            "tombstones yet"
+        )
     steps = _steps(lake, release)
     made = _prepared(lake, release, steps, settings.storage_at(into))
     known = {stage.name: stage for stage in stages(made)}

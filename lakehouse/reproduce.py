@@ -97,8 +97,8 @@ def reproduce(
         raise UsageError("a pushed copy does not have what a release was made from: reproduce it at home")
     if lake.ledger.done(REMOVALS):
         raise UsageError(
-            "rows were removed from this lake, and a reproduction would bring them in again: it does not know "
-            "tombstones yet"
+            "rows were removed from this lake, and a reproduction would bring them in again: "
+            "it does not know tombstones yet"
         )
     steps = _steps(lake, release)
     made = _prepared(lake, release, steps, settings.storage_at(into))

@@ -33,6 +33,11 @@ from (
         ('punsafe', 'punsafe_opennsfw', 0.8, 'README of yahoo/open_nsfw: > 0.8 is NSFW with high probability, < 0.2 is safe with high probability'),
         -- pictures with a watermark: pwatermark > value
         ('pwatermark', 'pwatermark_laion', 0.8, 'LAION-5B: statistics call pwatermark > 0.8 watermarked'),
+        -- Re-LAION-5B: punsafe > value, with a keyword in the text, is out of research; alone, of research_safe
+        ('punsafe_research', 'punsafe_l14', 0.95, 'LAION, Releasing Re-LAION-5B (2024): > 0.95'),
+        ('punsafe_research', 'punsafe_b32', 0.95, 'LAION, Releasing Re-LAION-5B (2024): > 0.95; found for L/14, whose values the B/32 head approximates'),
+        ('punsafe_research_safe', 'punsafe_l14', 0.45, 'LAION, Releasing Re-LAION-5B (2024): > 0.45'),
+        ('punsafe_research_safe', 'punsafe_b32', 0.45, 'LAION, Releasing Re-LAION-5B (2024): > 0.45; found for L/14, whose values the B/32 head approximates'),
         -- offensive texts: toxicity >= value
         ('toxicity', 'toxicity_profanity_check', 0.5, 'alt-profanity-check: its predict() calls a text offensive from a probability of 0.5'),
         -- DataComp's filters: similarity >= value

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from lakehouse import batch, faults, removal, soundness, verification
 from lakehouse.errors import LakeError
-from lakehouse.events import REMOVALS, Event
+from lakehouse.events import Event
 from lakehouse.fingerprints import fingerprint
 from lakehouse.lake import Lake
 from lakehouse.schema import TableSpec
@@ -141,11 +141,6 @@ def _stage(name: str) -> str:
 def _claims(lake: Lake) -> Iterator[Step]:
     """Batches that dead drivers left: what is there of their rows is deleted, and their number is free."""
     state = lake.ledger.state()
-    removal = state.unfinished(REMOVALS)
-    if removal is not None:
-        what = f"removal {removal['batch']} is not complete: `lake remove --yes` completes it"
-        yield Step(f"{what}, and then `lake repair` can go on")
-        return
     tokens: dict[str, list[Event]] = {}
     for claim in soundness.unfinished(state):
         tokens.setdefault(claim["token"], []).append(claim)

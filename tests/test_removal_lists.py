@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse.errors import UsageError
@@ -106,6 +106,7 @@ def test_a_list_that_is_missing_or_has_no_column_of_ours(tmp_path: Path) -> None
         request(RULES, {}, [tmp_path / "x.parquet"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(min_size=1).map(lambda path: f"https://pictures.test/{path}"), min_size=1), st.data())
 def test_each_kind_of_url_hash_refuses_its_url_and_no_other(urls: list[str], data: st.DataObject) -> None:
     chosen = data.draw(st.sampled_from(urls))

@@ -34,7 +34,7 @@ from distributed import Client
 from lakehouse import care, cluster, faults, releases, schema, spool, tombstones
 from lakehouse.batch import where
 from lakehouse.errors import LakeError, UsageError
-from lakehouse.events import REMOVALS
+from lakehouse.events import REMOVALS, Pins
 from lakehouse.fingerprints import fingerprint
 from lakehouse.lake import Lake
 from lakehouse.ledger import LEASE, Claim, Result, Withdrawn
@@ -340,3 +340,15 @@ def _report(lake: Lake, refused: Tombstones, gone: Gone) -> Report:
         low, high = release.pins.get("candidates", (0, -1))
         less[release.name] = sum(n for batch, n in pairs.items() if low <= batch <= high)
     return Report({kind: len(keys) for kind, keys in refused.keys.items()}, dict(+rows), less)
+
+
+def withdrawn_pairs(lake: Lake, pins: Pins) -> pa.Table:
+    """The pairs that removals took out of `pins`: sample_id, url_id, batch, reason, at."""
+    low, high = pins.get("candidates", (0, -1))
+    rows = tombstones.rows(lake, ["kind", "hash", "url_id", "pair_batch", "reason", "at"])
+    batch = rows["pair_batch"]
+    inside = pc.and_(pc.greater_equal(batch, low), pc.less_equal(batch, high))
+    found = rows.filter(pc.and_(pc.equal(rows["kind"], PAIR), pc.fill_null(inside, False)))
+    return found.select(["hash", "url_id", "pair_batch", "reason", "at"]).rename_columns(
+        ["sample_id", "url_id", "batch", "reason", "at"]
+    )

@@ -48,7 +48,7 @@ def test_it_does_not_come_back(few_crawl: Crawl, client: Client, tmp_path: Path)
     demo_lake.built(lake, client, ["candidates", "downloads"])
     assert demo_lake.counts(lake, "candidates")["drop:withdrawn"] == 2
     assert ask(lake, "select url, status, sha256, error from downloads where url like '%:80/%'") == [
-        {"url": again, "status": "withdrawn", "sha256": None, "error": "removals: sha256"}
+        {"url": again, "status": "listed", "sha256": None, "error": "withdrawn: sha256"}
     ]
     assert demo_lake.content(lake)["images"] == left["images"]
 

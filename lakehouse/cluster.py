@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import dask
@@ -36,8 +36,15 @@ def connect(cluster: settings.Cluster) -> Iterator[Client]:
             with _remote(cluster.scheduler) as client:
                 yield client
             return
-        with _local(cluster) as local, Client(local) as client:
+        local = _local(cluster)
+        client = Client(local)
+        try:
             yield client
+        finally:
+            for started in (client, local):
+                # On a busy machine workers may end later than Dask waits for: they end with this process
+                with suppress(TimeoutError):
+                    started.close()
 
 
 def _remote(address: str) -> Client:

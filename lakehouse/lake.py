@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dask.dataframe as dd
 
@@ -21,8 +22,13 @@ from transforms.embeddings.model import ModelUnavailable, dimension
 from transforms.scores import PUBLISHED, Scorer, default_scorers
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+    from PIL.Image import Image
+
     from lakehouse.moments import At, Moment
     from lakehouse.releases import Release
+    from lakehouse.subset import Pictures, Subset
 
 _TEMPLATE = """\
 # A Pairlake lake. Every key is explained in docs/operations.md; what is not set has its default.
@@ -116,6 +122,48 @@ class Lake:
     def pins(self, building: bool = False) -> Pins:
         """The batches that a reader sees: those of head, unless the lake is opened at another moment."""
         return self.ledger.pins(building) if self.moment is None else dict(self.moment.pins)
+
+    # The lake in Python. What they call knows lakes, so it is imported where it is needed.
+
+    def duckdb(self) -> DuckDBPyConnection:
+        """A DuckDB in memory with the lake's views; close it when done."""
+        from lakehouse.views import connect
+
+        return connect(self)
+
+    def arrow(self, view: str) -> pa.Table:
+        """The rows of a view in memory. Raises UsageError where there is no such view."""
+        from lakehouse.sqlfiles import identifier
+        from lakehouse.views import query
+
+        return query(self, f"select * from {identifier(view)}")
+
+    def view(self, name: str) -> Subset:
+        """A view to look at, or to hand to whatever reads an Arrow stream."""
+        from lakehouse.subset import Subset
+        from lakehouse.views import definition
+
+        definition(self, name)
+        return Subset(self, name)
+
+    def dask(self, view: str) -> dd.DataFrame:
+        """The rows of a view as a Dask DataFrame with Arrow dtypes, read on the workers."""
+        from lakehouse.subset import to_dask
+
+        return to_dask(self, view)
+
+    def torch(self, view: str, transform: Callable[[Image], Any] | None = None) -> Pictures:
+        """The pictures and captions of a view as a torch dataset; `transform` is applied to each picture."""
+        from lakehouse.subset import Pictures
+
+        return Pictures(self, view, transform)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{key}</td><td>{low}–{high}</td></tr>"
+            for key, (low, high) in sorted(self.pins().items())
+        )
+        return f"<p>{escape(repr(self))}</p><table><tr><th>table</th><th>batches</th></tr>{rows}</table>"
 
     def read(
         self,

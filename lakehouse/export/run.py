@@ -107,13 +107,14 @@ def _write(
     path = plans.part(shard.number)
     with storage_errors(target.uri(path)), target.filesystem().open_input_file(path) as file:
         rows = pq.read_table(file)
+    content = _content(rows)
     if formats.FORMATS[form].pictures:
         rows = _with_pictures(Lake(*told), plan["images_version"], rows)
     files = formats.FORMATS[form].write(target, shard, rows)
     result = {
         "shard": shard.number,
         "rows": len(rows),
-        "fingerprint": _content(rows).content_hex,
+        "fingerprint": content.content_hex,
         "files": [asdict(file) for file in files],
     }
     store(target, _done(shard), json.dumps(result).encode())
@@ -128,8 +129,8 @@ def _with_pictures(lake: Lake, version: int, rows: pa.Table) -> pa.Table:
 
 
 def _content(rows: pa.Table) -> Fingerprint:
-    """The sum of the rows' hashes over what was exported, `batch` and `attempt` aside."""
-    observed = {"batch", "attempt"}
+    """The sum of the rows' hashes over what every rebuild of them has: a picture is there by its sha256."""
+    observed = {"batch", "attempt", plans.PLACE}
     fields = [
         field.with_metadata({"kind": "observation" if field.name in observed else "content"})
         for field in rows.schema

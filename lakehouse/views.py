@@ -11,7 +11,7 @@ import importlib.util
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -377,7 +377,8 @@ def _opened(access: Access) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:", config={"allow_unsigned_extensions": unchecked})
     with sql_errors():
         connection.execute("set timezone = 'UTC'")
-        connection.execute("set enable_progress_bar = false")  # it would go to stdout, among the data
+        with suppress(duckdb.InvalidInputException):  # a notebook without ipywidgets, which has no bar
+            connection.execute("set enable_progress_bar = false")  # it would go to stdout, among the data
         if unchecked:
             connection.execute(f"load {literal(str(_extension()))}")
             connection.execute("set allow_unsigned_extensions = false")

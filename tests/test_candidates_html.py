@@ -29,11 +29,11 @@ RAW_DEFLATE = zlib.compressobj(wbits=-15)
     ("body", "fields"),
     [
         (PAGE, []),
-        (gzip.compress(PAGE), ["Content-Encoding: gzip"]),
+        (gzip.compress(PAGE, mtime=0), ["Content-Encoding: gzip"]),
         (zlib.compress(PAGE), ["Content-Encoding: deflate"]),
         (RAW_DEFLATE.compress(PAGE) + RAW_DEFLATE.flush(), ["Content-Encoding: deflate"]),
         (chunked(PAGE), ["Transfer-Encoding: chunked"]),
-        (chunked(gzip.compress(PAGE)), ["Transfer-Encoding: chunked", "content-encoding: GZIP"]),
+        (chunked(gzip.compress(PAGE, mtime=0)), ["Transfer-Encoding: chunked", "content-encoding: GZIP"]),
         (PAGE, ["Transfer-Encoding: chunked", "Content-Encoding: gzip"]),  # decoded by the crawler already
     ],
 )

@@ -40,7 +40,7 @@ def text(body: str | bytes, **headers: str) -> bytes:
         (text(bytes(range(256)) * 10), ALLOWED),
         (text("#" * 600_000 + "\nUser-agent: *\nDisallow: /"), ALLOWED),  # beyond the 500 KiB that count
         (text("User-agent: *\nDisallow: /\n" + "#" * 600_000), DENIED),
-        (text(gzip.compress(b"User-agent: *\nDisallow: /"), Content_Encoding="gzip"), DENIED),
+        (text(gzip.compress(b"User-agent: *\nDisallow: /", mtime=0), Content_Encoding="gzip"), DENIED),
         (redirect("/elsewhere"), DENIED),
         (redirect("http://b.test/robots.txt"), DENIED),
         (redirect("/robots.txt"), ALLOWED),  # a loop: RFC 9309 2.3.1.2 takes it for unavailable

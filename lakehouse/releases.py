@@ -110,7 +110,7 @@ def _cut(lake: Lake, name: str, note: str | None) -> Release:
         raise UsageError("the lake is empty, so there is nothing to release: `lake add` and `lake run` first")
     totals = verification.totals(verification.pinned(state.done(), pins))
     texts = views.definitions(lake)
-    views.connect(lake, pins).close()  # so that no view is recorded that cannot be read
+    views.check(lake)  # so that no view is recorded that cannot be read
     return Release(
         name,
         pins,

@@ -43,7 +43,7 @@ class Subset:
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """The rows as an Arrow stream: pyarrow, pandas, Polars and DuckDB take this object as a table."""
-        connection = views.connect(self.lake)
+        connection = views.connect(self.lake, only=[self.view])
         rows = connection.execute(f"select * from {identifier(self.view)}").to_arrow_reader(STREAMED)
         return rows.__arrow_c_stream__(requested_schema)
 
@@ -106,7 +106,7 @@ class Pictures:
         images = _images(lake)
         self._version, places = images.places(ranges_of("images", lake.pins()))
         views.definition(lake, view)
-        with views.connect(lake) as connection, views.sql_errors(f"view {view}: "):
+        with views.connect(lake, only=["pairs", view]) as connection, views.sql_errors(f"view {view}: "):
             connection.register("_places", places)
             self._rows = connection.sql(
                 "select pairs.sample_id, pairs.text, _places.place from pairs "

@@ -146,6 +146,19 @@ def script(lake: Lake, release: str | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
+def check(lake: Lake) -> None:
+    """Raises UsageError for a view of the lake that cannot be read, DamagedError for a table that is missing.
+
+    Views are made over tables without rows, as DuckDB would open the real ones for each view that reads them.
+    """
+    reader = _reader(lake, None, {}, None, {})
+    made = _bases(lake, reader, "extension", None, None, "")
+    made |= {spec.name: relations.empty(spec.schema) for spec in (*TABLES.values(), _LEDGER)}
+    with _opened("arrow") as connection:
+        _create(connection, made | sqlfiles.needed(reader.views, reader.views))
+        _check_rules(connection, reader)
+
+
 def audits(lake: Lake, release: str | None = None) -> dict[str, pa.Table]:
     """What each audit finds, by its name; all are empty where the lake is sound."""
     with connect(lake, release=release) as connection, sql_errors():

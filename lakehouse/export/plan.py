@@ -76,7 +76,7 @@ def make(lake: Lake, request: Request, form: Format, target: Storage) -> dict[st
         "package": importlib.metadata.version("pairlake"),
         "images_version": version if form.pictures else None,
     }
-    with views.connect(lake, None if lake.moment else pins) as connection:
+    with views.connect(lake, None if lake.moment else pins, only=["pairs", request.view]) as connection:
         connection.register("_places", places)
         with views.sql_errors(f"view {request.view}: "):
             chosen = connection.execute(_query(request, form)).to_arrow_reader(request.shard_rows)

@@ -147,6 +147,7 @@ def test_a_driver_is_killed_twice(
     assert not made.storage.files(FOLDER)
 
 
+@pytest.mark.slow
 def test_killed_once_all_has_come(
     undisturbed: dict[str, demo_lake.Content], client: Client, tmp_path: Path
 ) -> None:

@@ -26,7 +26,7 @@ STEPS = [
     *[f"removals:purged:{name}" for name in NAMES],
     "removals:done",
 ]
-ORDINARY = ["removals:claimed", "removals:requested", "removals:withdrawn", "removals:left:candidates"]
+ORDINARY = ["removals:requested", "removals:left:candidates"]
 DRIVER = """
 import sys
 from lakehouse import removal, requests

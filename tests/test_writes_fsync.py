@@ -17,6 +17,11 @@ from tests import lakes
 LOGS = {"delta": ("_delta_log", ".json"), "lance": ("_versions", ".manifest")}
 
 
+@pytest.fixture(autouse=True)
+def as_users_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LAKE_WRITES_FSYNC", raising=False)
+
+
 class Waits(list[tuple[str, frozenset[str]]]):
     """What was waited for, in order: its path below `root`, and the files that were there at that moment."""
 

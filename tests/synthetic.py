@@ -47,6 +47,10 @@ def make(part: int, unit: str, marker: str) -> pd.DataFrame:
         "attempt": pa.array([1] * ROWS, pa.int32()),
         "url": pa.array([f"https://host-{i % 5}.test/{i}.png" for i in ids]),
         "status": pa.array(["timeout" if bad else "success" for bad in failed]),
+        "width": pa.array([None if bad else 64 for bad in failed], pa.int32()),
+        "height": pa.array([None if bad else 64 for bad in failed], pa.int32()),
+        "bytes": pa.array([None if bad else 5_000 for bad in failed], pa.int64()),
+        "sha256": pa.array([None if bad else f"{i:064x}" for i, bad in zip(ids, failed, strict=True)]),
         "unit": pa.array([unit] * ROWS),
         "image": pa.array([None if bad else b"%d" % i * 50 for i, bad in zip(ids, failed, strict=True)]).cast(
             pa.large_binary()

@@ -56,11 +56,11 @@ def test_a_commit_without_its_end_is_deleted_by_the_next_run(tmp_path: Path, cli
     assert stray
     held = lake.ledger.claim(("downloads", "images"), ["unit-9"], "rules", "all", "{}")
     frame = synthetic.make(0, "unit-9", "")
-    targets = [batch._target(lake, key) for key in held.keys]
+    targets = [batch.target(lake, key) for key in held.keys]
     parts = batch.write_part(frame, targets, held.batch, "downloads")
     for key in held.keys:
-        batch._commit(lake, held, key, [p for p in parts if p.key == key])
-        batch._commit(lake, held, key, [p for p in parts if p.key == key])
+        batch._commit(lake, held, key, [p for p in parts if p.key == key], {})
+        batch._commit(lake, held, key, [p for p in parts if p.key == key], {})
     assert synthetic.content(lake) == synthetic.expected(), "readers do not see them"
     batch.recover(lake, held)
     lake.ledger.abandon(held)

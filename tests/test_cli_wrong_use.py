@@ -20,7 +20,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["run", "nosuch"], "no stage 'nosuch'; there are candidates, downloads, embeddings, scores, or"),
+        (
+            ["run", "nosuch"],
+            "no stage 'nosuch'; there are candidates, downloads, embeddings, scores, pairs, or",
+        ),
         (["run", "--model", "l15"], "no model 'l15' in lake.toml; there are b32"),
         (["run"], "the lake has no sources yet: `lake add --wat FILE`, then `lake run`"),
         (["run", "--retry", "bad,timeout"], "--retry: no status 'bad'; there are success, bad_url,"),
@@ -57,7 +60,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["views", "--sql", "--release", "v9"], "no release 'v9'; there is none yet: `lake release create"),
         (["release", "show", "v9"], "no release 'v9'; there is none yet: `lake release create NAME`"),
         (["release", "verify", "v9"], "no release 'v9'; there is none yet: `lake release create NAME`"),
-        (["release", "create", "a b"], "a release's name has letters, digits, '.', '_' and '-' only: not 'a"),
+        (
+            ["release", "create", "a b"],
+            "a release's name has letters, digits, '.', '_' and '-' only, and is not head: not 'a",
+        ),
         (["search", "apple"], "nothing is embedded with b32 yet: `lake run`"),
         (["search", "apple", "--model", "l15"], "no model 'l15' in lake.toml; there are b32"),
         (["compact", "nosuch"], "no table 'nosuch'; there are "),

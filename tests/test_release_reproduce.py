@@ -17,6 +17,8 @@ from lakehouse.reproduce import Outcome, reproduce
 from lakehouse.stages import Options
 from tests import commands, lakes
 
+pytestmark = pytest.mark.slow  # a lake is built twice: minutes on two cores
+
 FOLLOWING = "stored_pairs"  # not made again: they follow from the others
 
 
@@ -35,7 +37,7 @@ def lake(files: Crawl, client: Client, tmp_path_factory: pytest.TempPathFactory)
     """
     made = files.lake(tmp_path_factory.mktemp("reproduce") / "lake", files=1)
     built(made, client)
-    built(made, client, ["downloads"], Options(retry=("timeout",)))
+    built(made, client, ["downloads"], Options(retry=("http_error",)))
     sources.add(made, "wat", [str(files.files[1])])
     built(made, client)
     releases.create(made, "v1")

@@ -117,7 +117,7 @@ def test_pairs_that_left_are_named_by_their_keys(lake: Lake) -> None:
     remove(lake, url=FIG["url"])
     remove(lake, url=nut["url"])
     for release in (None, "v1"):
-        rows = views.query(lake, "select * exclude at from withdrawn order by removal", release=release)
+        rows = views.query(lake, 'select * exclude ("at") from withdrawn order by removal', release=release)
         assert rows.to_pylist() == [
             {"sample_id": of["sample_id"], "url_id": of["url_id"], "batch": batch, "removal": removal_number}
             | {"reason": "asked for"}

@@ -187,4 +187,6 @@ def test_every_scorer_of_these_roles_has_its_thresholds(tmp_path: Path) -> None:
     for model in ("b32", "l14", "demo"):
         lake = init(str(tmp_path / model), f"[models.{model}]\n")
         sql = "select rule from active_thresholds where value is null and rule not like 'similarity%'"
-        assert len(views.query(lake, sql)) == 0
+        missing = set(views.query(lake, sql)["rule"].to_pylist())
+        # Re-LAION's are of LAION's own head; with another scorer its views say that one is missing
+        assert missing <= {"punsafe_research", "punsafe_research_safe"}

@@ -11,7 +11,7 @@ from lakehouse import DamagedError, views
 from lakehouse.lake import Lake, init
 from tests import lakes
 
-NEVER_EMPTY = {"scorers", "thresholds", "active_thresholds"}
+NEVER_EMPTY = {"scorers", "thresholds", "active_thresholds", "research_keywords"}
 
 
 def relations(lake: Lake, access: views.Access) -> dict[str, pa.Table]:

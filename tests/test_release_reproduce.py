@@ -37,7 +37,7 @@ def lake(files: Crawl, client: Client, tmp_path_factory: pytest.TempPathFactory)
     """
     made = files.lake(tmp_path_factory.mktemp("reproduce") / "lake", files=1)
     built(made, client)
-    built(made, client, ["downloads"], Options(retry=("http_error",)))
+    built(made, client, ["downloads"], Options(retry=("http_error", "timeout", "not_image", "too_small", "opt_out")))
     sources.add(made, "wat", [str(files.files[1])])
     built(made, client)
     releases.create(made, "v1")

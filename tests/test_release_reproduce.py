@@ -19,6 +19,7 @@ from tests import commands, lakes
 
 pytestmark = pytest.mark.slow  # a lake is built twice: minutes on two cores
 
+RETRIED = ("http_error", "timeout", "not_image", "too_small", "opt_out")
 FOLLOWING = "stored_pairs"  # not made again: they follow from the others
 
 
@@ -37,7 +38,7 @@ def lake(files: Crawl, client: Client, tmp_path_factory: pytest.TempPathFactory)
     """
     made = files.lake(tmp_path_factory.mktemp("reproduce") / "lake", files=1)
     built(made, client)
-    built(made, client, ["downloads"], Options(retry=("http_error", "timeout", "not_image", "too_small", "opt_out")))
+    built(made, client, ["downloads"], Options(retry=RETRIED))
     sources.add(made, "wat", [str(files.files[1])])
     built(made, client)
     releases.create(made, "v1")

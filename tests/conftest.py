@@ -21,7 +21,10 @@ MOST_PROCESSES = 4  # each has a cluster and a demo lake of its own, about 3 GB
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """The whole suite runs in a process per core; chosen files in this one, which a debugger can enter."""
+    """The whole suite runs in a process per core; chosen files in this one, which a debugger can enter.
+
+    A file stays in one process, so that what its tests share is made once.
+    """
     chosen = any(Path(arg.partition("::")[0]).suffix == ".py" for arg in config.args)
     return 0 if chosen else min(os.cpu_count() or 1, MOST_PROCESSES)
 

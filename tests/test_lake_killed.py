@@ -36,12 +36,10 @@ LOOK = ", ".join(f"(select count(*) from {audit}) as {audit}" for audit in TORN)
 POINTS = {stage: (f"{stage}:written", f"{stage}:committed", f"{stage}:done") for stage in STAGES}
 POINTS["downloads"] += ("images:committed",)
 CHOSEN = [
-    ("candidates", "candidates:written:2"),
     ("candidates", "candidates:committed:1"),
     ("downloads", "downloads:committed:1"),
     ("downloads", "images:committed:2"),
     ("embeddings_demo", "embeddings_demo:committed:2"),
-    ("scores/similarity_demo", "scores/similarity_demo:written:1"),
     ("scores/toxicity_profanity_check", "scores/toxicity_profanity_check:committed:2"),
 ]
 EVERY = [(stage, f"{point}:{times}") for stage in STAGES for point in POINTS[stage] for times in (1, 2)]

@@ -125,6 +125,7 @@ def test_an_interrupted_one_keeps_stages_from_writing_until_it_is_complete(
     assert lakes.append(lake, {"candidates": [lakes.candidate("nut")]}) == 3
 
 
+@pytest.mark.slow
 def test_repair_completes_it_and_brings_nothing_back(released: Path, tmp_path: Path) -> None:
     lake = killed_at("removals:left:images", released, tmp_path)
     for step in repair.steps(lake):
@@ -134,6 +135,7 @@ def test_repair_completes_it_and_brings_nothing_back(released: Path, tmp_path: P
     assert soundness.inspect(lake) == []
 
 
+@pytest.mark.slow
 def test_a_run_completes_it(released: Path, tmp_path: Path) -> None:
     lake = killed_at("removals:withdrawn", released, tmp_path)
     assert run.run(lake, None, []) == 0  # type: ignore[arg-type]  # no stage, so no cluster

@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -57,6 +58,8 @@ def begun(target: Storage, request: Request) -> dict[str, Any] | None:
                 was = ", ".join(f"{key} {found[key]}" for key in other)
                 raise UsageError(f"{target.root} holds another export ({was}): choose another folder")
             return found
+    if target.is_local and Path(target.root).is_file():
+        raise UsageError(f"{target.root} is a file: an export wants a folder of its own")
     if target.is_local and any(not f.base_name.startswith(FOLDER) for f in _entries(target)):
         raise UsageError(f"{target.root} is not empty, and what is in it is no export: choose another folder")
     return None

@@ -89,6 +89,7 @@ def main(source: Path, weights: Path, answers: Path) -> None:
     for model, folder in RATINGS.items():
         files = [source / folder / f"rating{rating}.npy" for rating in range(10)]
         known[f"ratings_{model}"] = np.concatenate([np.load(file) for file in files])
+        save_file({"vectors": known[f"ratings_{model}"]}, weights / f"ratings_{model}.safetensors")
     known["aesthetic_v2_l14_y"] = exact_answers(source / AESTHETIC_V2, known["ratings_l14"])
     seven = np.load(source / "seven_images_vit_b32.npz")
     known["seven_b32"] = seven["image_embs"]

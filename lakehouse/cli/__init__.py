@@ -14,11 +14,22 @@ from contextlib import suppress
 from lakehouse.cli.base import main
 
 # isort: off
-from lakehouse.cli import building, looking, versions, removing, exporting, papers, care
+from lakehouse.cli import building, looking, searching, versions, removing, exporting, papers, care
 
 # isort: on
 
-__all__ = ["building", "care", "entry", "exporting", "looking", "main", "papers", "removing", "versions"]
+__all__ = [
+    "building",
+    "care",
+    "entry",
+    "exporting",
+    "looking",
+    "main",
+    "papers",
+    "removing",
+    "searching",
+    "versions",
+]
 
 
 def entry() -> None:

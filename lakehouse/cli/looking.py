@@ -1,4 +1,4 @@
-"""status, history, show, sql, views, search: what only reads."""
+"""status, history, show, sql, views: what only reads."""
 
 from __future__ import annotations
 
@@ -97,26 +97,3 @@ def views(root: str | None, as_sql: bool, release: str | None, at: Sequence[str]
 
     lake = open_lake(root, release=release, at=at)
     click.echo(views.script(lake) if as_sql else "\n".join(views.names(lake)))
-
-
-@main.command()
-@click.argument("text")
-@click.option("-k", type=click.IntRange(1, 10_000), default=10, show_default=True, help="How many.")
-@click.option("--model", metavar="M", help="Whose embeddings; default: the lake's first model.")
-@moment_options
-@click.option("--format", "form", type=click.Choice(FORMATS[:3]), default="table", show_default=True)
-@click.pass_obj
-def search(
-    root: str | None,
-    text: str,
-    k: int,
-    model: str | None,
-    release: str | None,
-    at: Sequence[str],
-    form: str,
-) -> None:
-    """The pictures nearest to a text."""
-    from lakehouse import open_lake, show
-    from lakehouse.search import by_text
-
-    show.rows(by_text(open_lake(root, release=release, at=at), text, k, model), form)

@@ -89,7 +89,8 @@ def _print(lake: Lake, root: str) -> None:
     click.echo(f"\nA subset, by SQL:\n{SUBSET}")
     show.rows(views.query(lake, SUBSET), "table")
     click.echo(f"\nPictures nearest to {QUESTION!r}, by the lake's own embeddings")
-    show.rows(search.by_text(lake, QUESTION, 5), "table")
+    found = search.find(lake, search.Query(text=QUESTION, k=5, collapse="same"))
+    show.rows(found.rows.drop_columns("sample_id"), "table")
     click.echo(
         "\nNext, try:\n"
         f'  uv run lake --root {root} sql "select language, count(*) from pairs group by 1"\n'

@@ -235,14 +235,10 @@ class LanceFormat:
 
         Reads 16 bytes a row.
         """
-        key = self.spec.key[0]
-        schema = pa.schema([(key, pa.int64()), ("place", pa.int64())])
         dataset = self._open()
         if dataset is None:
-            return 0, pa.RecordBatchReader.from_batches(schema, [])
-        return int(dataset.version), pa.RecordBatchReader.from_batches(
-            schema, _places(dataset, key, ranges, schema)
-        )
+            return 0, pa.RecordBatchReader.from_batches(_placed_schema(self.spec), [])
+        return int(dataset.version), placed(dataset, self.spec, ranges)
 
     def at(self, version: int, places: Sequence[int], column: str) -> pa.ChunkedArray:
         """`column` of the rows at `places` of a version, in their order."""
@@ -379,6 +375,16 @@ class LanceFormat:
         if dataset is None:
             return []
         return [_version(dataset, entry) for entry in reversed(dataset.versions())]
+
+
+def _placed_schema(spec: TableSpec) -> pa.Schema:
+    return pa.schema([(spec.key[0], pa.int64()), ("place", pa.int64())])
+
+
+def placed(dataset: lance.LanceDataset, spec: TableSpec, ranges: Sequence[Range]) -> pa.RecordBatchReader:
+    """Key and place, which is what `take` takes, of the rows of `ranges`."""
+    schema = _placed_schema(spec)
+    return pa.RecordBatchReader.from_batches(schema, _places(dataset, spec.key[0], ranges, schema))
 
 
 def _places(

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from transforms.scores.arrays import array_module
@@ -43,6 +44,15 @@ def head(name: str, vectors: Any) -> Any:
     if detector:
         x = xp.exp(-xp.logaddexp(0, -x))  # the sigmoid, which neither overflows nor loses small values
     return xp.where(finite, x[:, 0], xp.nan).astype(xp.float32)
+
+
+def ratings(model: str) -> npt.NDArray[np.float32] | None:
+    """LAION's image embeddings of human ratings 0 to 9 under the CLIP model of that short name.
+
+    float32 [10, D], each of length 1; None where there are none for the model.
+    """
+    name = f"ratings_{model}"
+    return _weights(name)["vectors"] if _path(name).is_file() else None
 
 
 def sha256(name: str) -> str:

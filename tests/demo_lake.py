@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -101,10 +102,18 @@ def few_crawl(demo_address: str, tmp_path_factory: pytest.TempPathFactory) -> Cr
 
 @pytest.fixture(scope="session")
 def demo(demo_crawl: Crawl, client: Client, tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """The demo's lake with all that `lake demo` builds. Tests that share it only read."""
-    made = demo_crawl.lake(tmp_path_factory.mktemp("demo") / "lake")
-    run.run(made, client, stages(made))
-    return made
+    """The lake with all that `lake demo` builds, made once for all test processes; they only read it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (folder / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder / "demo.done"
+        if done.exists():
+            return lake.open_lake(str(folder / "demo-lake"))
+        made = demo_crawl.lake(folder / "demo-lake")
+        run.run(made, client, stages(made))
+        done.touch()
+        return made
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "driver_memory.py"
 MOST_MB = 60
 
 
+@pytest.mark.slow
 def test_the_driver_does_not_grow_with_the_data() -> None:
     """The benchmark in small; its peer, which does pass rows through its process, shows that it can tell."""
     told = subprocess.run(

@@ -1,4 +1,7 @@
-"""What the documentation marks as ```sh run does run: in the pages' order, beside the demo's lake."""
+"""What the documentation marks as ```sh run does run: in the pages' order, beside the demo's lake.
+
+The README's commands are run every time, those of the other pages every night.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,13 @@ def folder(demo: Lake, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("block", blocks("sh run"), ids=str)
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(block, id=str(block), marks=() if block.page.name == "README.md" else pytest.mark.slow)
+        for block in blocks("sh run")
+    ],
+)
 def test_it_runs(block: Block, folder: Path) -> None:
     path = f"{folder / 'bin'}:{Path(sys.executable).parent}:/usr/bin:/bin"
     done = subprocess.run(

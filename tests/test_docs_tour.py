@@ -14,6 +14,7 @@ TOUR = Path(__file__).parents[1] / "docs" / "tour.ipynb"
 
 
 # nbclient's own event loop and sockets, on its way out
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_tour_runs(demo: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAKE_ROOT", demo.storage.root)

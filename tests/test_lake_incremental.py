@@ -31,7 +31,7 @@ from transforms.embeddings import ModelSpec, embed_images, embed_texts
 
 PICTURES, CAPTIONS = 1_000, 30_000  # of the lake to begin with
 OLD = 7  # the one picture of the beginning that is more than noise, and gets new captions
-PICTURE = encoded(photo(600, 450), quality=95)
+PICTURE = encoded(photo(800, 600), quality=95)  # large beside keys and logs, which are read whole
 PERCENT = 100  # what is added at the end is one part in so many
 MOST_READ = 0.03  # of the payload, to add that
 HOST = "http://pictures.test"

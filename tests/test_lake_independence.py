@@ -13,6 +13,8 @@ from distributed import Client
 from lakehouse import cluster, settings
 from lakehouse.lake import Lake
 
+pytestmark = pytest.mark.slow  # two lakes are built
+
 # How far what models compute may differ between batches of another shape on one machine.
 LEAST_COSINE = 0.9999  # between two embeddings of one pair: float16 keeps 11 bits
 SCORE_DIFFERENCE = 2e-3  # of a similarity or a probability
@@ -84,7 +86,6 @@ def test_both_are_sound(one: Lake, other: Lake) -> None:
     demo_lake.assert_sound(other)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("units", "rows"), [(1, 64), (4, 512)])
 def test_the_whole_demo(
     units: int, rows: int, demo: Lake, demo_crawl: Crawl, client: Client, tmp_path: Path

@@ -37,9 +37,7 @@ POINTS = {stage: (f"{stage}:written", f"{stage}:committed", f"{stage}:done") for
 POINTS["downloads"] += ("images:committed",)
 CHOSEN = [
     ("candidates", "candidates:committed:1"),
-    ("downloads", "downloads:committed:1"),
     ("downloads", "images:committed:2"),
-    ("embeddings_demo", "embeddings_demo:committed:2"),
     ("scores/toxicity_profanity_check", "scores/toxicity_profanity_check:committed:2"),
 ]
 EVERY = [(stage, f"{point}:{times}") for stage in STAGES for point in POINTS[stage] for times in (1, 2)]

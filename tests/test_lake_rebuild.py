@@ -116,7 +116,7 @@ def test_a_rebuild_by_the_same_rules_gives_the_same(lake: Lake, client: Client) 
     assert generations == {**dict.fromkeys(before, 0), "downloads": 1, "images": 1}
 
 
-@pytest.mark.parametrize("batches", [1, 3])
+@pytest.mark.parametrize("batches", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_an_interrupted_rebuild_is_gone_on_with(lake: Lake, client: Client, batches: int) -> None:
     before = demo_lake.content(lake)
     with pytest.raises(InterruptedRunError):

@@ -166,6 +166,7 @@ def test_the_command(lake: Lake) -> None:
     assert told.code == 1
 
 
+@pytest.mark.slow  # test_release_verify.py has workers in the ordinary run
 def test_the_command_reads_data_on_a_cluster(lake: Lake) -> None:
     said = commands.process("--root", lake.storage.root, "verify", "--workers", "1", cwd=Path.cwd())
     assert (said.code, said.out) == (0, "the lake verifies\n"), said.err

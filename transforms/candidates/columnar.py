@@ -9,8 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import pairwise
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -37,20 +35,23 @@ def applies(rules: CandidateRules) -> bool:
 def links(
     path: str, rules: CandidateRules, notes: Counter[str], tally: Tally, reads: Reads = READS
 ) -> Iterator[pa.Table]:
-    """The links of the WAT file at `path`, as `links.batches` of its `wat.pages` gives them."""
+    """The links of the WAT file at `path`: those `links.batches` of its `wat.pages` gives.
+
+    They come in another order: of each block of records, first the plain links, then the others.
+    """
     read = _reader(rules, notes, tally)
     for block in blocks(path, rules, notes, reads):
-        yield read(block)
+        yield from read(block)
 
 
-def _reader(rules: CandidateRules, notes: Counter[str], tally: Tally) -> Callable[[Block], pa.Table]:
-    """A function from a block to its links."""
+def _reader(rules: CandidateRules, notes: Counter[str], tally: Tally) -> Callable[[Block], list[pa.Table]]:
+    """A function from a block to its links, the plain ones and the others."""
     from transforms.candidates import compiled
 
     judged = judge(rules)
     refused = _screen(rules)
 
-    def read(block: Block) -> pa.Table:
+    def read(block: Block) -> list[pa.Table]:
         fates, links = compiled.scan(block.data, block.records, rules.max_url_chars, rules.max_host_chars)
         odd = {
             i: list(wat.pages_of(record_of(block, i), rules, notes))
@@ -88,7 +89,7 @@ def _reader(rules: CandidateRules, notes: Counter[str], tally: Tally) -> Callabl
 
         ready = links[:, compiled.FATE] == compiled.READY
         quick = _put_together(block, links[ready], position[ready], refused, tally)
-        return _merged(quick, rows) if rows else quick
+        return [quick, table(rows)]
 
     return read
 
@@ -127,19 +128,6 @@ def _put_together(
 def _array(dtype: pa.DataType, offsets: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> pa.Array:
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(values)]
     return pa.Array.from_buffers(dtype, len(offsets) - 1, buffers, null_count=0)
-
-
-def _merged(quick: pa.Table, rows: list[Link]) -> pa.Table:
-    """Both, by position: in pieces that point into the two."""
-    others = table(sorted(rows, key=itemgetter(LINKS.get_field_index("position"))))
-    places = np.searchsorted(quick["position"].to_numpy(), others["position"].to_numpy())
-    cuts = [*np.flatnonzero(np.diff(places, prepend=-1)).tolist(), len(others)]
-    pieces, done = [], 0
-    for start, stop in pairwise(cuts):
-        place = int(places[start])
-        pieces += [quick.slice(done, place - done), others.slice(start, stop - start)]
-        done = place
-    return pa.concat_tables([*pieces, quick.slice(done)])
 
 
 def _screen(rules: CandidateRules) -> Callable[[pa.Array], dict[int, Drop]]:

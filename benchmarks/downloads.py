@@ -56,6 +56,7 @@ PARTS = ("floor", "picture", "peer", "stage")
 HOSTS = 200
 DOMAIN = "photos.test"
 RULES = DownloadRules()
+ONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # as Dask starts a worker
 # Runs in the peer's environment: [CPU seconds, wall seconds, pictures] of one shard
 PEER_SCRIPT = """
 import json, socket, sys, time, warnings
@@ -202,7 +203,7 @@ def timed(part: str, folder: Path, port: int, python: Path) -> list[float]:
         if part == "peer":
             (Path(out) / "urls.json").write_text(json.dumps(urls_of(folder, port)))
             command = [python, "-c", PEER_SCRIPT, Path(out) / "urls.json", out]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | ONE)
     found: list[float] = json.loads(done.stdout.splitlines()[-1])
     return found
 

@@ -7,6 +7,7 @@ it is taken out first; the one thing in it that matters, the EXIF orientation, i
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -27,6 +28,8 @@ _SHORT = 3
 # Adobe's, which tells inverted CMYK and RGB from YCbCr.
 _JPEG_METADATA = {*range(0xE1, 0xEE), 0xEF, 0xFE}
 _JPEG_ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length
+_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF; not tables, reserved, arithmetic conditioning
+_JPEG_PLAIN = {0xC0, 0xC1}  # sequential, Huffman
 _PNG_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}  # an APNG becomes its still default picture
 
 
@@ -35,6 +38,14 @@ class Essence(NamedTuple):
 
     data: bytes
     orientation: int
+
+
+class Frame(NamedTuple):
+    """The size that a JPEG announces, in pixels, and whether each scan takes bytes for all that it covers."""
+
+    width: int
+    height: int
+    is_plain: bool
 
 
 def picture_format(data: bytes) -> str | None:
@@ -96,22 +107,38 @@ def exif_orientation(exif: bytes) -> int:
     return 1
 
 
-def _jpeg(data: bytes) -> Essence:
-    kept, orientation, position = [data[:2]], 1, 2
+def jpeg_frame(data: bytes) -> Frame | None:
+    """What the frame header of a JPEG announces; None where there is none before the first scan."""
+    for marker, start, end in _segments(data):
+        if marker in _JPEG_FRAMES and end - start >= 9:
+            height, width = struct.unpack_from(">HH", data, start + 5)
+            return Frame(width, height, marker in _JPEG_PLAIN)
+    return None
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of each segment of a JPEG before the first scan, or before what is damaged."""
+    position = 2
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker == 0xFF:  # fill byte
             position += 1
             continue
         if marker in (0xD9, 0xDA):  # end, or start of the scan: everything after is pixels
-            break
+            return
         length = 0 if marker in _JPEG_ALONE else int.from_bytes(data[position + 2 : position + 4], "big")
-        segment = data[position : position + 2 + length]
+        yield marker, position, min(position + 2 + length, len(data))
         position += 2 + length
-        if marker == 0xE1 and orientation == 1 and segment[4:10] == b"Exif\0\0":
-            orientation = exif_orientation(segment[4:])
+
+
+def _jpeg(data: bytes) -> Essence:
+    kept, orientation, position = [data[:2]], 1, 2
+    for marker, start, end in _segments(data):
+        position = end
+        if marker == 0xE1 and orientation == 1 and data[start + 4 : start + 10] == b"Exif\0\0":
+            orientation = exif_orientation(data[start + 4 : end])
         if marker not in _JPEG_METADATA:
-            kept.append(segment)
+            kept.append(data[start:end])
     return Essence(b"".join([*kept, data[position:]]), orientation)
 
 

@@ -16,6 +16,7 @@ from yarl import URL
 from transforms.downloads.client import Answer, Client, Headers
 from transforms.downloads.encoding import decoded
 from transforms.downloads.hosts import Hosts
+from transforms.downloads.image import is_quick
 from transforms.downloads.outcome import Outcome
 from transforms.downloads.policy import (
     ROBOTS,
@@ -48,7 +49,7 @@ from transforms.downloads.status import (
 Found = Callable[[int, Outcome], None]
 """Takes the outcome of the URL at that place; called in the loop's thread, so it must be quick."""
 
-_DECODERS = 2  # threads for decoding, per partition: Pillow works outside the interpreter's lock
+_DECODERS = 2  # threads, per partition, for pictures that the loop cannot wait for
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NO_ANSWER = frozenset({DownloadStatus.CONNECT, DownloadStatus.TIMEOUT, DownloadStatus.RESET})
 _OUT_OF_REACH = _NO_ANSWER | {DownloadStatus.FORBIDDEN_ADDRESS, DownloadStatus.DNS, DownloadStatus.TLS}
@@ -231,7 +232,10 @@ class Fetcher:
         finally:
             attempt.seconds -= loop.time() - begin
         if answer.status == 200:
-            await loop.run_in_executor(self.decoders, self._examine, answer, outcome)
+            if is_quick(answer.body):  # a thread would cost a tenth of it
+                self._examine(answer, outcome)
+            else:
+                await loop.run_in_executor(self.decoders, self._examine, answer, outcome)
             self._end(attempt)
             return
         attempt.current = self._next(url, answer, outcome)

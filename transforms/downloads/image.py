@@ -18,6 +18,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import GifImagePlugin, Image, ImageFile, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from transforms.downloads.container import essence, picture_format, webp_size
+from transforms.downloads.container import essence, jpeg_frame, picture_format, webp_size
 from transforms.downloads.rules import MAX_SCANS, MAX_SIDE, DownloadRules
 from transforms.downloads.status import DownloadError, DownloadStatus
 
@@ -68,18 +69,27 @@ _HALVINGS = (8, 4, 2)  # that a JPEG's decoder has fast ways for
 _SIMPLE = ("YCbCr", "Gray", "RGB")  # colour spaces of JPEG that need no care
 _HASH_SIDE = 8
 _HASH_PIXELS = 32
-# Side to which a picture is brought before it is hashed: of 300 photos, 241 had ImageHash's bits of the
-# original, 57 differed in two and 2 in four, in a third of the time of the whole picture.
-_GREY_SIDE = 64
+_LOBES = 3  # of the Lanczos window
+# What a picture's decoding may have to do, so that a loop can wait for it (ours: tens of milliseconds)
+_QUICK_BYTES = 1 << 20
+_QUICK_PIXELS = 1 << 22
 
 
-def _dct_rows() -> NDArray[np.float64]:
-    """The first 8 rows of the unnormalised 32-point DCT-II."""
+@lru_cache(maxsize=1024)
+def _hash_rows(pixels: int) -> NDArray[np.float32]:
+    """Takes that many pixels to the 8 lowest frequencies of the hash, in one step.
+
+    Lanczos to 32, as Pillow weighs it, then the first rows of the unnormalised 32-point DCT-II.
+    """
+    scale = pixels / _HASH_PIXELS
+    width = max(scale, 1.0)
+    middle = (np.arange(_HASH_PIXELS)[:, None] + 0.5) * scale
+    away = (np.arange(pixels)[None, :] + 0.5 - middle) / width
+    weights = np.where(abs(away) < _LOBES, np.sinc(away) * np.sinc(away / _LOBES), 0)
+    weights /= weights.sum(axis=1, keepdims=True)
     k, n = np.arange(_HASH_SIDE)[:, None], np.arange(_HASH_PIXELS)[None, :]
-    return np.asarray(2 * np.cos(np.pi * k * (2 * n + 1) / (2 * _HASH_PIXELS)))
-
-
-_DCT = _dct_rows()
+    dct = 2 * np.cos(np.pi * k * (2 * n + 1) / (2 * _HASH_PIXELS))
+    return np.asarray(dct @ weights, np.float32)
 
 
 @dataclass(frozen=True)
@@ -110,30 +120,33 @@ def picture(data: bytes, rules: DownloadRules) -> Picture:
         small = np.ascontiguousarray(_TURNS[orientation](small))
     if orientation >= 5:
         width, height = height, width
-    return Picture(
-        width, height, phash(_grey(small)), _encoded(_framed(small, (width, height), rules), rules)
-    )
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    stored = _encoded(_framed(small, (width, height), rules), rules)
+    return Picture(width, height, phash(np.asarray(grey, np.uint8)), stored)
 
 
-def phash(image: Image.Image) -> int:
-    """The 64-bit perceptual hash of a picture, as a signed integer, first bit highest.
+def phash(grey: _Pixels) -> int:
+    """The 64-bit perceptual hash of a grey picture, as a signed integer, first bit highest.
 
-    As in the ImageHash package (`phash`, hash size 8, factor 4): grey, 32 × 32 by Lanczos, two-dimensional
-    DCT-II, the 8 × 8 lowest frequencies, each bit whether a coefficient is above their median.
+    As in the ImageHash package (`phash`, hash size 8, factor 4): 32 × 32 by Lanczos, two-dimensional DCT-II,
+    the 8 × 8 lowest frequencies, each bit whether a coefficient is above their median. ImageHash rounds the
+    32 × 32 to whole greys, so that a bit or two beside the median may differ.
     """
-    grey = image.convert("L").resize((_HASH_PIXELS, _HASH_PIXELS), Image.Resampling.LANCZOS)
+    height, width = grey.shape
+    low = _hash_rows(height) @ grey.astype(np.float32) @ _hash_rows(width).T
     # Rounded, so that the zeros of an even picture are zeros and not noise of the last bit.
-    low = np.round(_DCT @ np.asarray(grey, dtype=np.float64) @ _DCT.T, 6)
+    low = np.round(low)
     bits = np.packbits(low.ravel() > np.median(low))
     return int.from_bytes(bits.tobytes(), "big", signed=True)
 
 
-def _grey(pixels: _Pixels) -> Image.Image:
-    """`pixels` in grey, and no larger than is good for a hash."""
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    if min(grey.shape) > _GREY_SIDE:
-        grey = cv2.resize(grey, (_GREY_SIDE, _GREY_SIDE), interpolation=cv2.INTER_AREA)
-    return Image.fromarray(grey)
+def is_quick(data: bytes) -> bool:
+    """Whether `picture` takes tens of milliseconds at most: a plain JPEG, of few bytes and pixels.
+
+    Its bytes bound its scans; a progressive one may have hundreds that take none.
+    """
+    frame = jpeg_frame(data) if len(data) <= _QUICK_BYTES else None
+    return frame is not None and frame.is_plain and frame.width * frame.height <= _QUICK_PIXELS
 
 
 def scaled_size(width: int, height: int, rules: DownloadRules) -> tuple[int, int]:
@@ -163,7 +176,8 @@ def _check(size: tuple[int, int], rules: DownloadRules) -> None:
 
 def _jpeg(data: bytes, rules: DownloadRules) -> tuple[_Pixels, tuple[int, int]] | None:
     """RGB at the final scale and the original's size, of a JPEG without fault or oddity; else None."""
-    if data.count(b"\xff\xda") > MAX_SCANS:
+    frame = jpeg_frame(data)
+    if (frame is None or not frame.is_plain) and data.count(b"\xff\xda") > MAX_SCANS:
         raise DownloadError(DownloadStatus.BAD_IMAGE, f"JPEG, more than {MAX_SCANS} scans")
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)

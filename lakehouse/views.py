@@ -7,6 +7,7 @@ installed as a package, pyarrow datasets everywhere else. Lance is never read fr
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import math
 import re
@@ -76,8 +77,14 @@ def definition(lake: Lake, view: str) -> dict[str, str]:
     """SQL text of `view` and of all views that it reads. Raises UsageError where there is no such view."""
     views = definitions(lake)
     if view not in views:
-        raise UsageError(f"no view {view!r}; there are {', '.join(sorted(views))}")
+        raise UsageError(f"no view {view!r}{_like(view, views)} `lake views` lists all")
     return dict(sorted(sqlfiles.needed(views, [view]).items()))
+
+
+def _like(name: str, known: Iterable[str]) -> str:
+    """Names that `name` may be a slip of, as the end of a sentence."""
+    near = difflib.get_close_matches(name, sorted(known))
+    return f"; did you mean {' or '.join(near)}?" if near else ":"
 
 
 def connect(

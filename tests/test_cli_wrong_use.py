@@ -27,7 +27,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["run", "--model", "l15"], "no model 'l15' in lake.toml; there are b32"),
         (["run"], "the lake has no sources yet: `lake add --wat FILE`, then `lake run`"),
         (["run", "--retry", "bad,timeout"], "--retry: no status 'bad'; there are success, bad_url,"),
-        (["run", "embeddings", "--dry-run", "--view", "nosuch"], "no view 'nosuch'; there are "),
+        (["run", "embeddings", "--dry-run", "--view", "nosuch"], "no view 'nosuch': `lake views` lists all"),
         (["run", "downloads", "--dry-run", "--view", "pairs"], "--view chooses what is embedded; "),
         (["run", "--workers", "0"], "Invalid value for '--workers': 0 is not in the range x>=1."),
         (["rebuild"], "Missing argument 'STAGE...'."),

@@ -254,7 +254,9 @@ def test_wrong_use_is_one_line(lake: Lake) -> None:
         return commands.complaint(commands.lake("--root", lake.storage.root, "release", *arguments), 2)
 
     assert said("diff", "v1", "v9").startswith("no release 'v9'; there are v1")
-    assert said("diff", "v1", "head", "--view", "nosuch").startswith("no view 'nosuch'; there are ")
+    assert said("diff", "v1", "head", "--view", "nosuch").startswith(
+        "no view 'nosuch': `lake views` lists all"
+    )
     assert said("diff", "v1", "head", "--publishable").startswith("--publishable writes a file")
     assert said("diff", "v1", "head", "--to", "/no/such/folder/x.parquet").startswith(
         "there is no folder /no"

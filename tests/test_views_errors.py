@@ -52,3 +52,11 @@ def test_a_release_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
     fresh = init(str(tmp_path))
     with pytest.raises(UsageError, match="no release 'v1'; there is none yet"):
         views.query(fresh, "select 1", release="v1")
+
+
+def test_a_view_that_does_not_exist_is_answered_with_those_of_like_names(lake: Lake) -> None:
+    with pytest.raises(UsageError) as caught:
+        views.definition(lake, "laion2b_em")
+    assert str(caught.value) == (
+        "no view 'laion2b_em'; did you mean laion2b_en or laion2b_multi or laion5b? `lake views` lists all"
+    )

@@ -53,7 +53,7 @@ def test_a_definition_changes_with_the_lakes_thresholds(lake: Lake) -> None:
 
 
 @pytest.mark.parametrize(
-    ("view", "message"), [("laion", "no view 'laion'; there are "), ("funnel", "sample_id")]
+    ("view", "message"), [("laion", "no view 'laion'; did you mean "), ("funnel", "sample_id")]
 )
 def test_a_view_that_cannot_choose_pairs_is_refused(lake: Lake, view: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):

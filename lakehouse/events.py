@@ -30,6 +30,8 @@ class Source:
     start: int | None = None
     stop: int | None = None
     scores: tuple[str, ...] = ()  # columns of a URL list that are scores published with it
+    bytes: int | None = None  # of an imported shard, and its SHA-256, as it was when it was registered
+    sha256: str | None = None
 
 
 class Events:

@@ -105,7 +105,8 @@ class Lake:
     def scorers(self) -> list[Scorer]:
         """The scorers that the settings choose.
 
-        Where they choose none: all that fit the models, then those whose values the lake's sources have.
+        Where they choose none: all that fit the models, then those whose values the lake's sources have, or
+        that were imported.
         """
         by_models = default_scorers(self.settings.models)
         fitting = {scorer.name: scorer for scorer in (*by_models, *PUBLISHED)}
@@ -116,8 +117,11 @@ class Lake:
             )
         if self.settings.scorers:
             return [fitting[name] for name in self.settings.scorers]
-        there = {column for source in self.ledger.sources() for column in source.scores}
-        return [*by_models, *[scorer for scorer in PUBLISHED if scorer.column in there]]
+        state = self.ledger.state()
+        there = {column for source in state.sources() for column in source.scores}
+        made = {event["key"] for event in state.done()}
+        own = [s for s in PUBLISHED if s.column in there or f"scores/{s.name}" in made]
+        return [*by_models, *own]
 
     def pins(self, building: bool = False) -> Pins:
         """The batches that a reader sees: those of head, unless the lake is opened at another moment."""

@@ -16,6 +16,8 @@ from typing import Any
 from lakehouse.events import Event, Events, Pins
 
 TABLE = "stored_pairs"
+IMPORT = "import:"  # begins the name of a work that reads what another tool made
+FETCHED_BEFORE = "drop:fetched_before"  # counts URLs that an earlier batch of downloads had asked for
 _BATCH = re.compile(r"(candidates|downloads|embeddings_[^:]+):(\d+)")
 
 Sources = dict[str, list[int]]  # per ledger key, the batches that say something
@@ -25,6 +27,11 @@ def fingerprint(rules: Mapping[str, Any]) -> str:
     """16 hex digits over a stage's rules."""
     text = json.dumps(rules, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def is_import(event: Event) -> bool:
+    """Whether a batch was made from files of another tool, and not by the stage of its table."""
+    return any(work.startswith(IMPORT) for work in event["units"])
 
 
 def sources(state: Events, pins: Pins, scorers: Iterable[str]) -> dict[int, Sources]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from distributed import Client
 from rich.console import Console
@@ -19,6 +19,7 @@ from lakehouse.fetching import Account, Watch
 from lakehouse.lake import Lake
 from lakehouse.stages import Options, Stage
 
+T = TypeVar("T")
 LINE_SECONDS = 30.0  # between two lines on how fetching goes, where there is no terminal
 
 
@@ -54,6 +55,12 @@ def export(lake: Lake, request: Request, to: str, cluster: Mapping[str, Any]) ->
                 bar.update(task, total=total, completed=done, rows=f"{rows:,} pairs, {rate:,.0f}/s")
 
             return export(lake, client, request, to, report)
+
+
+def imported(lake: Lake, cluster: Mapping[str, Any], bring: Callable[[Client, runner.Progress], T]) -> T:
+    """What `bring` makes of a client and a progress bar."""
+    with _client(lake, cluster) as client, _drawn(client) as progress:
+        return bring(client, progress)
 
 
 @contextmanager

@@ -16,7 +16,17 @@ from lakehouse import lineage, removal, views
 from lakehouse.batch import recover, run_batch
 from lakehouse.errors import ConflictError, LakeError, RulesChangedError, UsageError
 from lakehouse.lake import Lake, batches_of, model_errors
-from lakehouse.stages import ALL, UNREADABLE, Options, Stage, chosen, downstream, retried, unit_of
+from lakehouse.stages import (
+    ALL,
+    UNREADABLE,
+    Options,
+    Stage,
+    chosen,
+    downstream,
+    retried,
+    unit_of,
+    units_behind,
+)
 from lakehouse.stages import stages as stages_of
 from transforms.candidates.reasons import Note
 
@@ -75,11 +85,14 @@ def plan(lake: Lake, stage: Stage, options: Options | None = None) -> Plan:
         works = () if asked_again == 0 else (f"retry-{'-'.join(retry)}:{number}",)
     if retry == UNREADABLE and stage.kind == "candidates":
         works = tuple(retried(unit, number) for unit in unreadable)
-    stale = _changed(lake, stage, history[-1]) if history else ()
+    own = [e for e in history if not lineage.is_import(e)]
+    stale = _changed(lake, stage, own[-1]) if own else ()
     if stage.follows and not stale:
         stale = _overtaken(finished, available)
     if stage.follows and stale:
         works = tuple(available)
+    if options and options.units:
+        works = tuple(work for work in works if _units(lake, stage, work) <= options.units)
     rows = _input_rows(lake, stage, works)
     spent = sum(e["seconds"] for e in history)
     seen = _input_rows(lake, stage, [w for e in history for w in e["units"]])
@@ -94,6 +107,11 @@ def plan(lake: Lake, stage: Stage, options: Options | None = None) -> Plan:
         int(sum(e["bytes"] for e in history) * share) if share is not None else None,
         unreadable,
     )
+
+
+def _units(lake: Lake, stage: Stage, work: str) -> set[str]:
+    """The units of input that a work of `stage` is about."""
+    return {unit_of(work)} if stage.source == "sources" else units_behind(lake, [work])
 
 
 def _failed(lake: Lake, statuses: Sequence[str]) -> int | None:

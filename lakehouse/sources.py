@@ -43,18 +43,18 @@ def add(lake: Lake, kind: str, patterns: Sequence[str]) -> list[Source]:
     """
     paths: list[str] = []
     for pattern in patterns:
-        with _store_errors(pattern):
+        with store_errors(pattern):
             paths += _expand(kind, pattern)
     pieces: dict[str, list[tuple[int, int] | None]] = {}
     scores: dict[str, tuple[str, ...]] = {}
     for path in paths:
-        with _store_errors(path):
+        with store_errors(path):
             if kind == "urls":
-                pieces[path] = [*lists.slices(path, lake.settings.batches.list_rows, _reads(lake))]
-                scores[path] = score_columns(lists.header(path, _reads(lake)))
+                pieces[path] = [*lists.slices(path, lake.settings.batches.list_rows, reads_of(lake))]
+                scores[path] = score_columns(lists.header(path, reads_of(lake)))
             else:
                 pieces[path] = [None]
-    return lake.ledger.add_sources(_new(kind, pieces, scores))
+    return lake.ledger.add_sources(new_units(kind, pieces, scores))
 
 
 def add_crawl(
@@ -70,7 +70,7 @@ def add_crawl(
     base = (base_url or lake.settings.crawls.url).rstrip("/")
     base = base if "://" in base else os.path.abspath(base)
     place = f"{base}/{CRAWL_ROOT}{crawl}/wat.paths.gz"
-    with _store_errors(place), open_file(place, _reads(lake)) as file:
+    with store_errors(place), open_file(place, reads_of(lake)) as file:
         try:
             paths = gzip.decompress(file.read()).decode().split()
         except (gzip.BadGzipFile, EOFError, zlib.error, UnicodeDecodeError) as error:
@@ -81,7 +81,7 @@ def add_crawl(
     if files > len(paths):
         raise UsageError(f"{crawl} has {len(paths)} WAT files, fewer than {files}")
     chosen = range(files) if seed is None else _sample(paths, files, seed)
-    return lake.ledger.add_sources(_new("wat", {f"{base}/{paths[i]}": [None] for i in chosen}))
+    return lake.ledger.add_sources(new_units("wat", {f"{base}/{paths[i]}": [None] for i in chosen}))
 
 
 def _sample(paths: Sequence[str], n: int, seed: int) -> list[int]:
@@ -90,17 +90,21 @@ def _sample(paths: Sequence[str], n: int, seed: int) -> list[int]:
     return sorted(sorted(range(len(paths)), key=hashes.__getitem__)[:n])
 
 
-def _reads(lake: Lake) -> Reads:
+def reads_of(lake: Lake) -> Reads:
+    """How files that are being added are read: somebody waits."""
     reads = lake.settings.reads
     return dataclasses.replace(reads, attempts=min(reads.attempts, ATTEMPTS))
 
 
-def _new(
+def new_units(
     kind: str,
     pieces: Mapping[str, Sequence[tuple[int, int] | None]],
     scores: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    digests: Mapping[str, tuple[int, str]] = MappingProxyType({}),
 ) -> Callable[[list[Source]], list[Source]]:
     """A function from the units known to those that `pieces`, slices by path, adds to them.
+
+    `digests`: bytes and SHA-256 of imported files.
 
     A crawl file that is known by its path within the crawl is not new, whatever protocol fetches it.
     """
@@ -119,7 +123,8 @@ def _new(
                 unit = name if piece is None else f"{name}#{number}"
                 start, stop = piece or (None, None)
                 place = order + len(added)
-                added.append(Source(unit, path, kind, place, start, stop, scores.get(path, ())))
+                more = (scores.get(path, ()), *digests.get(path, (None, None)))
+                added.append(Source(unit, path, kind, place, start, stop, *more))
         return added
 
     return new
@@ -135,7 +140,8 @@ def _refusals() -> tuple[type[Exception], ...]:
 
 
 @contextmanager
-def _store_errors(what: str) -> Iterator[None]:
+def store_errors(what: str) -> Iterator[None]:
+    """Makes errors of Pairlake's own of what goes wrong while `what` is read."""
     try:
         yield
     except UnreadableUnit as error:
@@ -146,7 +152,8 @@ def _store_errors(what: str) -> Iterator[None]:
         raise StorageError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}") from error
 
 
-def _filesystem(pattern: str) -> tuple[fsspec.AbstractFileSystem, str]:
+def filesystem_of(pattern: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The file system of a path or URL, and the path in it. Raises UsageError for an unknown one."""
     try:
         found: tuple[fsspec.AbstractFileSystem, str] = fsspec.core.url_to_fs(pattern)
     except (ValueError, ImportError) as error:  # an unknown protocol, or one whose package is missing
@@ -156,7 +163,7 @@ def _filesystem(pattern: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
 def _expand(kind: str, pattern: str) -> list[str]:
     remote = "://" in pattern
-    filesystem, path = _filesystem(pattern if remote else os.path.abspath(pattern))
+    filesystem, path = filesystem_of(pattern if remote else os.path.abspath(pattern))
     if any(character in pattern for character in "*?["):
         found = sorted(filesystem.glob(path))
     else:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ from transforms import columns, downloads, embeddings, joins, scores
 from transforms.candidates.withdrawn import not_withdrawn
 from transforms.embeddings.model import ModelSpec
 from transforms.files import open_file
+from transforms.imports.taken import Take
 from transforms.scores import Scorer
 
 ALL = "all"  # the selection that leaves nothing out
@@ -42,6 +43,7 @@ RETRY = "retry-unreadable:"  # begins the name of a work that reads a unit once 
 KINDS = ("candidates", "downloads", "embeddings", "scores", "pairs")
 FEW_TASKS = 16  # of a batch that is fetched: below it, each has `batches.rows` URLs
 PIECES = 4  # as many times that, in a larger batch
+IMG2DATASET = "img2dataset"  # the kind of sources that bring their pictures
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Options:
     view: str | None = None
     wait: bool = False
     skip_unreadable: bool = False
+    units: frozenset[str] = frozenset()  # these alone, and what is made of nothing else; empty means all
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,7 @@ def _candidates(lake: Lake) -> Stage:
         "cpu",
         lambda: dataclasses.asdict(lake.settings.candidates),
         _build_candidates,
+        origin=lambda lake, works: _imported(lake, map(unit_of, works)),
     )
 
 
@@ -179,8 +183,29 @@ def _downloads(lake: Lake) -> Stage:
         "io",
         lambda: dataclasses.asdict(lake.settings.downloads),
         _build_downloads,
-        origin=_lists,
+        origin=lambda lake, works: {**_lists(lake, works), **_imported(lake, units_behind(lake, works))},
     )
+
+
+def units_behind(lake: Lake, works: Sequence[str]) -> set[str]:
+    """The units of the batches of candidates that `works` name."""
+    numbers = batches_of(works).get("candidates", ())
+    done = [e for e in lake.ledger.done("candidates") if e["batch"] in numbers]
+    return {unit_of(work) for event in done for work in event["units"]}
+
+
+def _shards(lake: Lake, units: Iterable[str]) -> list[Source]:
+    """Those of `units` that bring their pictures."""
+    wanted = set(units)
+    return [s for s in lake.ledger.sources() if s.kind == IMG2DATASET and s.unit in wanted]
+
+
+def _imported(lake: Lake, units: Iterable[str]) -> Mapping[str, Any]:
+    """The shards among `units`, for the lineage."""
+    found = [
+        {"tool": s.kind, "file": s.path, "bytes": s.bytes, "sha256": s.sha256} for s in _shards(lake, units)
+    ]
+    return {"imported": found} if found else {}
 
 
 def _lists(lake: Lake, works: Sequence[str]) -> Mapping[str, Any]:
@@ -201,14 +226,23 @@ def _lists(lake: Lake, works: Sequence[str]) -> Mapping[str, Any]:
 
 
 def _build_downloads(lake: Lake, works: Sequence[str], options: Options) -> Sequence[dd.DataFrame | Streamed]:
-    counts: list[dd.DataFrame] = []
+    counts: list[dd.DataFrame | Streamed] = []
     if options.retry:
         urls = _failed(lake, options.retry)
     else:
-        urls, counts = _unfetched(lake, batches_of(works)["candidates"])
+        urls, told = _unfetched(lake, batches_of(works)["candidates"])
+        counts = [told]
     refused, withdrawn = downloads.NOTHING, tombstones(lake)
     if lake.settings.refused.files or withdrawn is not None:
         refused = delayed(downloads.load)(lake.settings.refused, lake.settings.reads, withdrawn)
+    units = set() if options.retry else units_behind(lake, works)
+    if shards := {s.unit: s.path for s in _shards(lake, units)}:
+        ours = urls["unit"].isin([*shards])
+        here = urls[ours].shuffle("unit", npartitions=len(shards))
+        counts.append(Streamed(here, Take(shards, lake.settings.downloads, lake.settings.reads), refused))
+        if shards.keys() == units:
+            return counts
+        urls = urls[~ours]
     if not options.replay:
         _refuse_unnamed(lake)
         kept = spool_of(lake, _downloads(lake).fingerprint(), works, urls.npartitions, _lists(lake, works))
@@ -239,7 +273,7 @@ URLS = pa.schema(
 )
 
 
-def _unfetched(lake: Lake, batches: Sequence[int]) -> tuple[dd.DataFrame, list[dd.DataFrame]]:
+def _unfetched(lake: Lake, batches: Sequence[int]) -> tuple[dd.DataFrame, dd.DataFrame]:
     """One row per URL of these candidates that has never been asked for, and the counts of the rest."""
     order = {source.unit: source.order for source in lake.ledger.sources()}
     names = ["url_id", "url", "host", "unit", "position"]
@@ -249,11 +283,11 @@ def _unfetched(lake: Lake, batches: Sequence[int]) -> tuple[dd.DataFrame, list[d
     pin = lake.pins(building=True).get("downloads")
     if pin:
         known = lake.read("downloads", [pin], ["url_id"], pairs.KEYS)
-        distinct = joins.without(distinct, known, "url_id", "drop:fetched_before")
+        distinct = joins.without(distinct, known, "url_id", lineage.FETCHED_BEFORE)
     counts = distinct[distinct[columns.COUNT].notnull()].map_partitions(
         _with_in, meta=meta, enforce_metadata=False
     )
-    return distinct[distinct[columns.COUNT].isnull()][URLS.names], [counts]
+    return distinct[distinct[columns.COUNT].isnull()][URLS.names], counts
 
 
 def _by_host(lake: Lake, key: str, batches: Sequence[tuple[int, int]], names: Sequence[str]) -> dd.DataFrame:
@@ -326,9 +360,16 @@ def _embeddings(model: ModelSpec) -> Stage:
 
 
 def _embedded(lake: Lake, key: str, works: Sequence[str]) -> Delayed | None:
-    """The sample_ids that `key` has already, where some of `works` were done for another selection."""
+    """The sample_ids that `key` has already, where some of `works` were done for another selection.
+
+    Or where some were imported: these are not embedded again.
+    """
     pin = lake.pins(building=True).get(key)
-    done = [e for e in lake.ledger.done(key) if pin and pin[0] <= e["batch"] and set(works) & set(e["units"])]
+    done = [
+        e
+        for e in lake.ledger.done(key)
+        if pin and pin[0] <= e["batch"] and (set(works) & set(e["units"]) or lineage.is_import(e))
+    ]
     if pin is None or not done:
         return None
     parts = lake.read(key, [pin], ["sample_id"], pairs.KEYS).to_delayed()

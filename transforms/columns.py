@@ -98,9 +98,24 @@ DOWNLOADS = pa.schema(
         column("content_type", pa.string(), "content", "Content-Type header as sent"),
         column("width", pa.int32(), "content", "pixels of the original, turned the right way round"),
         column("height", pa.int32(), "content", "pixels of the original, turned the right way round"),
-        column("bytes", pa.int64(), "content", "bytes of the original file"),
-        column("sha256", pa.string(), "content", "of the original file, hex"),
-        column("md5", pa.string(), "content", "of the original file, hex"),
+        column(
+            "bytes",
+            pa.int64(),
+            "content",
+            "bytes of the original file; of an import, of the file as the shard has it",
+        ),
+        column(
+            "sha256",
+            pa.string(),
+            "content",
+            "of the original file, hex; of an import, as img2dataset says, else of the file it kept",
+        ),
+        column(
+            "md5",
+            pa.string(),
+            "content",
+            "of the original file, hex; of an import, NULL where it is not known",
+        ),
         column(
             "phash", pa.int64(), "numeric", "64-bit perceptual hash of the picture (DCT), as a signed integer"
         ),

@@ -14,7 +14,7 @@ from contextlib import suppress
 from lakehouse.cli.base import main
 
 # isort: off
-from lakehouse.cli import building, looking, searching, versions, removing, exporting, papers, care
+from lakehouse.cli import building, importing, looking, searching, versions, removing, exporting, papers, care
 
 # isort: on
 
@@ -23,6 +23,7 @@ __all__ = [
     "care",
     "entry",
     "exporting",
+    "importing",
     "looking",
     "main",
     "papers",

@@ -20,6 +20,7 @@ from transforms.candidates.reasons import Drop, Note
 from transforms.candidates.rules import CandidateRules
 from transforms.candidates.text import clean, cut
 from transforms.files import READS, Reads
+from transforms.imports import shards
 
 ORDER = "_order"
 _CACHED_CHARS = 200  # texts up to this length are remembered: most repeat within a site
@@ -29,7 +30,7 @@ UNITS = pa.schema(
     [
         columns.UNIT,
         columns.column("path", pa.string(), "content", "where the unit's file is: a path or URL for fsspec"),
-        columns.column("kind", pa.string(), "content", "what the file is: wat, warc or urls"),
+        columns.column("kind", pa.string(), "content", "what the file is: wat, warc, urls or img2dataset"),
         columns.column("order", pa.int64(), "content", "the unit's place in the crawl"),
         columns.column("start", pa.int64(), "content", "first row of a slice of a URL list, else NULL"),
         columns.column("stop", pa.int64(), "content", "the row after the slice's last, else NULL"),
@@ -91,8 +92,10 @@ def _links(
             pages = warc.pages(path, rules, notes, reads)
         case "urls":
             pages = lists.pages(path, unit["start"], unit["stop"], rules, reads)
+        case "img2dataset":
+            pages = shards.pages(path, reads)
         case kind:
-            raise ValueError(f"unknown kind of unit: {kind!r}; it is wat, warc or urls")
+            raise ValueError(f"unknown kind of unit: {kind!r}; it is wat, warc, urls or img2dataset")
     return batches(pages, rules, tally)
 
 

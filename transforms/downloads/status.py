@@ -57,7 +57,7 @@ class DownloadStatus(StrEnum):
     PUT_OFF = "put_off"
     """not asked for: its host did not answer many times in a row, or asked us to wait for long"""
     NOT_ARCHIVED = "not_archived"
-    """replay only: the archives hold no answer for the URL"""
+    """replay and imports only: the archives, or the shard, hold no answer for the URL"""
 
 
 class DownloadError(Exception):

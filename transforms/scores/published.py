@@ -82,11 +82,18 @@ def published_partition(
     for unit in dict.fromkeys(units.tolist()):
         here = units == unit
         raw[here] = _column(places[unit], str(scorer.column), reads)[position[here]]
+    return scored(table, scorer, *numbers(raw, scorer))
+
+
+def numbers(
+    raw: npt.NDArray[np.object_], scorer: Scorer
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """What a list has for a score, as float32, not finite where that is no number; where it has nothing."""
     words = WORDS if scorer.column == "NSFW" else {}
     missing = np.array([value is None or value == "" for value in raw], bool)
     with np.errstate(over="ignore"):  # beyond float32: not finite, and so NULL
         values = np.array([_number(value, words) for value in raw], np.float64).astype(np.float32)
-    return scored(table, scorer, values, missing)
+    return values, missing
 
 
 def _column(place: Place, name: str, reads: Reads) -> npt.NDArray[np.object_]:

@@ -38,6 +38,9 @@ class TableSpec:
     #: columns that are stored as places in a dictionary; all that gain by it where this is None. Where it is
     #: not, numbers are not compressed either: what is scanned often is read more quickly so
     dictionary: tuple[str, ...] | None = None
+    #: how rows lie within a file, NULL last: what is asked for together is stored together, so that
+    #: conditions skip row groups. Compaction keeps it; where it is empty, rows lie as they come
+    order: tuple[tuple[str, Literal["ascending", "descending"]], ...] = ()
 
 
 def _spec(
@@ -92,6 +95,7 @@ FIXED = {
                 *("host", "page_url", "license", "language", "status", "http_status", "width", "height"),
                 *("attempt", "unit", "candidates_batch", "batch"),
             ),
+            order=(("language", "ascending"), ("similarity", "descending"), ("sample_id", "ascending")),
         ),
     )
 }

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from demo_lake import assert_sound
 from distributed import Client
 
-from lakehouse import lineage, materialise, open_lake, releases, run, sqlfiles, views
+from lakehouse import care, lineage, materialise, open_lake, releases, run, sqlfiles, views
 from lakehouse.lake import Lake
 from lakehouse.stages import Stage, chosen
 from tests import lakes
@@ -207,6 +208,57 @@ def test_a_retry_that_tried_nothing_changes_nothing(lake: Lake, client: Client) 
     lakes.append(lake, {"downloads": []}, ["retry-dns:9"])
     assert is_stored(lake)
     assert store(lake, client) == 0
+
+
+def test_only_batches_that_can_have_a_url_are_read(lake: Lake, client: Client) -> None:
+    """New rows cost what they are: of downloads only their own batch, unless the ledger counted old URLs."""
+    add_fig(lake)  # the third batch
+    assert materialise.slices(lake, [3])[0].downloads == {3}
+    assert materialise.slices(lake, [3])[0].pins["downloads"] == (3, 3)
+    again = lakes.candidate("fig", text="another caption of the fig", sample_id=7)
+    pear = lakes.candidate("quince")
+    number = lakes.append(lake, {"candidates": [again, pear]})
+    counts = {"downloads": {(lakes.UNIT, "in"): 2, (lakes.UNIT, lineage.FETCHED_BEFORE): 1}}
+    fetched = {"downloads": [lakes.download(pear)], "images": [lakes.image(pear)]}
+    counts["images"] = {(lakes.UNIT, "in"): 1}
+    lakes.append(lake, fetched, [f"candidates:{number}"], counts)
+    assert materialise.slices(lake, [number])[0].downloads is None
+    store(lake, client)
+    assert is_stored(lake)
+    assert_same(lake)
+    statuses = views.query(lake, f"select status from pairs where url_id = {FIG['url_id']}")
+    assert statuses["status"].to_pylist() == ["success", "success"]
+
+
+def test_compaction_keeps_the_layout(lake: Lake, client: Client) -> None:
+    for n in range(3):
+        many = [lakes.candidate(f"fruit {n} {i}", ("de", "en", None)[i % 3]) for i in range(40)]
+        number = lakes.append(lake, {"candidates": many})
+        lakes.append(
+            lake, {SCORES: [lakes.score(row, i / 99) for i, row in enumerate(many)]}, [f"candidates:{number}"]
+        )
+        store(lake, client)
+    table = lake.table(lineage.TABLE)
+    before = lakes.stored(lake, lineage.TABLE)
+    assert len(table.files()) > 1
+    assert care.compact(lake, lineage.TABLE) == table.version()
+    (path,) = table.files()
+    file = pq.ParquetFile(Path(lake.storage.root) / path)
+    rows = file.read(["language", "similarity", "sample_id"]).to_pylist()
+    keys = [
+        (r["language"] is None, r["language"] or "", r["similarity"] is None, -(r["similarity"] or 0))
+        for r in rows
+    ]
+    assert keys == sorted(keys)
+    group = file.metadata.row_group(0)
+    chunks = {group.column(i).path_in_schema: group.column(i) for i in range(group.num_columns)}
+    assert chunks["similarity"].compression == "UNCOMPRESSED"
+    assert chunks["text"].compression == "ZSTD"
+    assert lakes.stored(lake, lineage.TABLE) == before
+    assert is_stored(lake)
+    assert_same(lake)
+    assert_sound(lake)
+    assert care.compact(lake, lineage.TABLE) == table.version()  # nothing left to merge
 
 
 def test_slices_of_a_batch_are_all_of_it(lake: Lake, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,7 @@ from transforms import columns as frames
 LINEAGE = "pairlake"  # the commit metadata, and in Lance the transaction property, that carries lineage
 LOG = "_delta_log"  # the folder of a table's commits
 REWRITE = "rewrite"  # the transaction id of commits that put other files in the place of files
+SMALL = 96 << 20  # bytes: smaller files are merged up to so many, of a table whose files have an order
 KEPT = "interval 3650 days"  # native versions stay readable: nothing takes them away yet
 
 
@@ -58,6 +59,8 @@ class DeltaWriter:
         if len(rows) == 0:
             return []
         stored = rows if self.part is None else rows.drop_columns([self.spec.partition_by])
+        if self.spec.order:
+            stored = stored.sort_by(list(self.spec.order))
         sink = pa.BufferOutputStream()
         told = _encoding(stored.schema, self.spec.dictionary)
         pq.write_table(stored, sink, row_group_size=self.spec.row_group, write_page_checksum=True, **told)
@@ -358,12 +361,36 @@ class DeltaFormat:
         return oldest
 
     def compact(self) -> int:
-        """Bin-packs small files; rows and fingerprints stay the same."""
+        """Bin-packs small files; rows and fingerprints stay the same, and so does the table's own layout."""
         self.storage.check_writable()
+        if self.spec.order:
+            return self._repack()
         table = self._open() or self._create()
         with storage_errors(self.uri), self.storage.settled(self.spec.name):
             table.optimize.compact()
             return int(table.version())
+
+    def _repack(self) -> int:
+        """`compact` of a table whose files have an order, which delta-rs would not keep."""
+        small = [piece for piece in self.pieces() if json.loads(piece)["size"] < SMALL]
+        groups = grouped([json.loads(piece)["size"] for piece in small], SMALL)
+        made = [self._merged([small[i] for i in group]) for group in groups if len(group) > 1]
+        told = {"compacted": sum(len(group) for group in groups if len(group) > 1)}
+        if made:
+            return self.replace([one for group in made for one in group], told)
+        return int((self._open() or self._create()).version())
+
+    def _merged(self, pieces: Sequence[str]) -> list[Replacement]:
+        """Whole files as one."""
+        filesystem = self.storage.filesystem()
+        tables = []
+        for piece in pieces:
+            path = f"{self.spec.name}/{json.loads(piece)['path']}"
+            with storage_errors(self.storage.uri(path)), filesystem.open_input_file(path) as source:
+                rows = pq.ParquetFile(source, page_checksum_verification=True).read()
+            tables.append(rows.select(self.spec.schema.names).cast(self.spec.schema))
+        files = tuple(self.writer().write(pa.concat_tables(tables)))
+        return [Replacement(pieces[0], files), *[Replacement(piece, ()) for piece in pieces[1:]]]
 
     def prune(self, before: datetime, dry_run: bool) -> tuple[int, int]:
         """A vacuum of files that were taken out of the table before that moment; the log stays."""

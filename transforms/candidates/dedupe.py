@@ -127,7 +127,7 @@ def _decide(key_sets: list[Keys], id_sets: list[Ids]) -> list[Losers]:
     first[1:] = ids[1:] != ids[:-1]
     winner = np.maximum.accumulate(np.where(first, np.arange(len(keys)), 0))
     same = keys["check"] == keys["check"][winner]
-    known = np.isin(ids, np.concatenate([np.empty(0, np.int64), *_found(id_sets, ids[first])]))
+    known = _found(id_sets, ids[first])[np.cumsum(first) - 1]
     reason = np.select([known, first, same], [0, -1, 1], 2)
     lost = reason >= 0
     losers = np.empty(int(lost.sum()), LOSER)
@@ -135,12 +135,12 @@ def _decide(key_sets: list[Keys], id_sets: list[Ids]) -> list[Losers]:
     return [losers[source[lost] == i] for i in range(len(key_sets))]
 
 
-def _found(id_sets: list[Ids], ids: Ids) -> list[Ids]:
-    """Those of `id_sets` that are in `ids`, which are sorted."""
-    found: list[Ids] = []
+def _found(id_sets: list[Ids], ids: Ids) -> npt.NDArray[np.bool_]:
+    """Which of `ids`, sorted and each there once, are in one of `id_sets`."""
+    found = np.zeros(len(ids), bool)
     for some in id_sets if len(ids) else ():
         place = np.minimum(np.searchsorted(ids, some), len(ids) - 1)
-        found.append(some[ids[place] == some])
+        found[place[ids[place] == some]] = True
     return found
 
 

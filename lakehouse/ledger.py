@@ -16,7 +16,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -24,8 +24,9 @@ import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
+from lakehouse.claims import ACTIVE, LEASE, Claim, given_up, own, refuse_done, refuse_live, refuse_removal
 from lakehouse.errors import ConflictError, StorageError
-from lakehouse.events import REMOVALS, Event, Events, Pins, Source, is_alive, owner
+from lakehouse.events import REMOVALS, Event, Events, Pins, Source, owner
 from lakehouse.fingerprints import Fingerprint
 from lakehouse.schema import LEDGER
 from lakehouse.storage import Storage, storage_errors
@@ -34,24 +35,8 @@ from lakehouse.tables.delta import append, configuration
 
 __all__ = ["LEASE", "Claim", "Ledger", "Pins", "Result", "Source"]
 
-LEASE = timedelta(minutes=10)  # how long a claim holds without a sign of life from another machine
 COMPACT_AT = 64  # ledger files; beyond, they are merged, so that opening a lake stays one short read
 TRIES = 20  # of a ledger commit that loses the race to another writer
-
-_ACTIVE: set[str] = set()  # tokens of this process's own claims
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The right to write batch `batch` of `keys`; `takeover` says that an earlier try left rows."""
-
-    keys: tuple[str, ...]
-    batch: int
-    generation: int
-    token: str
-    attempt: int
-    takeover: bool
-    works: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -224,12 +209,12 @@ class Ledger:
         def make(state: Events) -> Iterable[Mapping[str, Any]]:
             left = state.unfinished(keys[0])
             if left is not None:
-                _refuse_live(left, state)
-            _refuse_removal(keys[0], state)
+                refuse_live(left, state)
+            refuse_removal(keys[0], state)
             for key in alone:
-                yield from _given_up(key, state)
+                yield from given_up(key, state)
             generation = state.generations().get(keys[0], (0, 0))[1]
-            _refuse_done(state, keys[0], generation, selection, works)
+            refuse_done(state, keys[0], generation, selection, works)
             batch, attempt = state.next_batch(keys[0])
             claim = Claim(tuple(keys), batch, generation, token, attempt, left is not None, tuple(works))
             made[:] = [claim]
@@ -242,11 +227,11 @@ class Ledger:
                     "lease_until": datetime.now(UTC) + LEASE,
                 }
 
-        _ACTIVE.add(token)
+        ACTIVE.add(token)
         try:
             self._append(make, [*keys, *alone])
         except BaseException:
-            _ACTIVE.discard(token)
+            ACTIVE.discard(token)
             raise
         return made[0]
 
@@ -266,14 +251,14 @@ class Ledger:
         try:
             self._append(make, claim.keys)
         except BaseException:
-            _ACTIVE.discard(claim.token)
+            ACTIVE.discard(claim.token)
             raise
 
     def renew(self, claim: Claim) -> None:
         """Extends the lease. Called while a batch is computed, and right before its native commit."""
 
         def make(state: Events) -> Iterable[Mapping[str, Any]]:
-            _own(claim, state)
+            own(claim, state)
             until = datetime.now(UTC) + LEASE
             return [self._event(claim, key, "renew") | {"lease_until": until} for key in claim.keys]
 
@@ -283,7 +268,7 @@ class Ledger:
         """Marks the batch as done in all its tables at once: from here on readers see it."""
 
         def make(state: Events) -> Iterable[Mapping[str, Any]]:
-            claimed = _own(claim, state)
+            claimed = own(claim, state)
             for key in claim.keys:
                 result = results[key]
                 yield self._event(claim, key, "done") | {
@@ -302,21 +287,21 @@ class Ledger:
                 }
 
         self._write(claim, make)
-        _ACTIVE.discard(claim.token)
+        ACTIVE.discard(claim.token)
 
     def abandon(self, claim: Claim) -> None:
         """Gives the batch up; the caller has deleted what it wrote."""
 
         def make(state: Events) -> Iterable[Mapping[str, Any]]:
-            _own(claim, state)
+            own(claim, state)
             return [self._event(claim, key, "abandon") for key in claim.keys]
 
         self._write(claim, make)
-        _ACTIVE.discard(claim.token)
+        ACTIVE.discard(claim.token)
 
     def leave(self, claim: Claim) -> None:
         """This process works on it no longer: whoever claims the batch next takes it over."""
-        _ACTIVE.discard(claim.token)
+        ACTIVE.discard(claim.token)
 
     def withdraw(self, claim: Claim, gone: Mapping[tuple[str, int], Withdrawn]) -> None:
         """Records what the removal `claim` takes out of which batches: all in one commit.
@@ -327,7 +312,7 @@ class Ledger:
         units = [f"{REMOVALS}:{claim.batch}"]
 
         def make(state: Events) -> Iterable[Mapping[str, Any]]:
-            _own(claim, state)
+            own(claim, state)
             for (key, batch), some in {**gone, (REMOVALS, claim.batch): Withdrawn()}.items():
                 yield {
                     "key": key,
@@ -391,57 +376,3 @@ class Ledger:
 def _identity(event: Mapping[str, Any]) -> tuple[object, ...]:
     """What tells an event from all others: the moment of its making, to the microsecond, included."""
     return event["key"], event["batch"], event["event"], event.get("token"), event["at"]
-
-
-def holds(claim: Event, state: Events) -> bool:
-    """Whether the driver that made the claim may still be at work."""
-    return is_alive(claim, state.lease_until(claim["token"]), _ACTIVE)
-
-
-def _refuse_live(claim: Event, state: Events) -> None:
-    if holds(claim, state):
-        until = state.lease_until(claim["token"])
-        raise ConflictError(
-            f"{claim['key']}: batch {claim['batch']} is claimed by {claim['owner']} "
-            f"until {until:%H:%M:%S} UTC: wait for it (--wait), or stop that driver"
-        )
-
-
-def _refuse_removal(key: str, state: Events) -> None:
-    """Nobody adds rows while some are taken out, or before an interrupted removal is complete."""
-    removal = state.unfinished(REMOVALS)
-    if removal is not None and key != REMOVALS:
-        _refuse_live(removal, state)
-        raise ConflictError(
-            f"{REMOVALS}: removal {removal['batch']} was interrupted: `lake remove --yes` completes it"
-        )
-
-
-def _given_up(key: str, state: Events) -> Iterable[Mapping[str, Any]]:
-    """Ends what a dead driver has claimed of `key`, should it wake up. Raises where the driver is alive."""
-    left = state.unfinished(key)
-    if left is not None:
-        _refuse_live(left, state)
-        names = ("key", "batch", "generation", "token", "attempt")
-        yield {"event": "abandon", "owner": owner(), **{name: left[name] for name in names}}
-
-
-def _refuse_done(state: Events, key: str, generation: int, selection: str, works: Sequence[str]) -> None:
-    """Two drivers may have planned the same works: the later one must not make their rows again."""
-    for event in state.done(key):
-        both = set(works) & set(event["units"] or ())
-        if both and (event["generation"], event["selection"]) == (generation, selection):
-            raise ConflictError(
-                f"{key}: another driver has done {min(both)} meanwhile, in batch {event['batch']}: run again"
-            )
-
-
-def _own(claim: Claim, state: Events) -> Event:
-    """The claim's own event. Raises `ConflictError` if somebody else took the batch over, or if it ended."""
-    current = state.unfinished(claim.keys[0])
-    if current is None or current["token"] != claim.token:
-        taker = f"taken over by {current['owner']}" if current else "ended"
-        raise ConflictError(
-            f"{claim.keys[0]}: the claim of batch {claim.batch} was {taker}: nothing is kept here"
-        )
-    return current

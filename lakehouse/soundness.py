@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from distributed import Client
 
-from lakehouse import ledger, releases, schema, verification, views
+from lakehouse import claims, releases, schema, verification, views
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.events import REMOVALS, Event, Events
 from lakehouse.lake import Lake
@@ -118,7 +118,7 @@ def unfinished(state: Events) -> list[Event]:
     """The claims whose drivers are gone."""
     keys = sorted({event["key"] for event in state.rows if event["event"] == "claim"})
     left = [claim for key in keys if (claim := state.unfinished(key)) is not None]
-    return [claim for claim in left if not ledger.holds(claim, state)]
+    return [claim for claim in left if not claims.holds(claim, state)]
 
 
 def _left(claim: Event) -> Finding:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import time
@@ -15,7 +14,6 @@ from typing import Any
 import dask.dataframe as dd
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -28,6 +26,7 @@ from lakehouse.schema import TableSpec
 from lakehouse.storage import Storage, storage_errors
 from lakehouse.tables import logs
 from lakehouse.tables.base import DataFile, Range, Replacement, Version, among, grouped
+from lakehouse.tables.slices import Slice, cut, read, read_slices
 from transforms import columns as frames
 
 LINEAGE = "pairlake"  # the commit metadata, and in Lance the transaction property, that carries lineage
@@ -110,17 +109,6 @@ def _statistics(rows: pa.Table, spec: TableSpec) -> str:
             "nullCount": {name: rows[name].null_count for name in bounds},
         }
     )
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Rows `start` to `stop` of one parquet file."""
-
-    path: str
-    start: int
-    stop: int
-    part: str | None
-    wanted: bool = False  # all its rows are in one of the ranges, by the log: none has to be looked at
 
 
 class DeltaFormat:
@@ -241,7 +229,7 @@ class DeltaFormat:
         schema = _chosen(self.spec.schema, columns)
         slices = [s for s in self._slices(ranges) if f"{self.spec.name}/{s.path}" not in skip]
         if rows is not None:
-            slices = [piece for s in slices for piece in _cut(s, rows)]
+            slices = [piece for s in slices for piece in cut(s, rows)]
         most = rows or max((s.stop for s in slices), default=1)
         tasks = [[slices[i] for i in group] for group in grouped([s.stop - s.start for s in slices], most)]
         frame: dd.DataFrame = dd.from_map(
@@ -259,7 +247,7 @@ class DeltaFormat:
     def arrow(self, ranges: Sequence[Range], columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of `ranges` in this process."""
         schema = _chosen(self.spec.schema, columns)
-        return _read(self._slices(ranges), self.storage, self.spec, list(ranges), schema)
+        return read(self._slices(ranges), self.storage, self.spec, list(ranges), schema)
 
     def dataset(self, version: int | None = None) -> Any:
         """A pyarrow dataset of the table."""
@@ -433,62 +421,3 @@ def _plain(schema: pa.Schema) -> pa.Schema:
 
 def _chosen(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
     return schema if columns is None else pa.schema([schema.field(name) for name in columns])
-
-
-def _cut(piece: Slice, rows: int) -> list[Slice]:
-    starts = range(piece.start, piece.stop, rows)
-    return [dataclasses.replace(piece, start=s, stop=min(s + rows, piece.stop)) for s in starts]
-
-
-def read_slices(
-    slices: list[Slice], storage: Storage, spec: TableSpec, ranges: list[Range], schema: pa.Schema
-) -> pd.DataFrame:
-    """One Dask partition: `slices` of parquet files, filtered to `ranges`."""
-    return frames.to_pandas(_read(slices, storage, spec, ranges, schema))
-
-
-def _read(
-    slices: list[Slice], storage: Storage, spec: TableSpec, ranges: list[Range], schema: pa.Schema
-) -> pa.Table:
-    tables = [schema.empty_table()]
-    filesystem = storage.filesystem()
-    for piece in slices:
-        path = f"{spec.name}/{piece.path}"
-        stored = [name for name in schema.names if name != spec.partition_by]
-        names = list(dict.fromkeys([*stored, *([] if piece.wanted and stored else ["batch"])]))
-        with storage_errors(storage.uri(path)):
-            rows = _read_rows(filesystem, path, piece, names)
-        # Files that delta-rs wrote, in a delete or a compaction, come back with string_view columns
-        rows = rows.select(names).cast(pa.schema([spec.schema.field(name) for name in names]))
-        if not piece.wanted:
-            rows = rows.filter(_within(rows["batch"], ranges, piece.part))
-        if spec.partition_by is not None:
-            rows = rows.append_column(spec.partition_by, pa.array([piece.part] * len(rows), pa.string()))
-        tables.append(rows.select(schema.names).cast(schema))
-    return pa.concat_tables(tables)
-
-
-def _within(batch: pa.ChunkedArray, ranges: list[Range], part: str | None) -> pa.Array:
-    """Which rows of a file of `part` are in one of `ranges`, by their batches."""
-    mask = pa.array([False] * len(batch), pa.bool_())
-    for r in ranges:
-        if r.part in (None, part):
-            mask = pc.or_(mask, pc.and_(pc.greater_equal(batch, r.low), pc.less_equal(batch, r.high)))
-    return mask
-
-
-def _read_rows(filesystem: Any, path: str, piece: Slice, names: list[str]) -> pa.Table:
-    """The slice's rows, reading only the row groups that hold them."""
-    with filesystem.open_input_file(path) as source:
-        file = pq.ParquetFile(source, page_checksum_verification=True)
-        groups: list[int] = []
-        first = seen = 0
-        for index in range(file.num_row_groups):
-            count = file.metadata.row_group(index).num_rows
-            if seen < piece.stop and seen + count > piece.start:
-                if not groups:
-                    first = seen
-                groups.append(index)
-            seen += count
-        rows = file.read_row_groups(groups, columns=names)
-        return rows.slice(piece.start - first, piece.stop - piece.start)

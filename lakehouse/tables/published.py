@@ -17,7 +17,8 @@ from lakehouse.errors import UsageError
 from lakehouse.schema import TableSpec
 from lakehouse.storage import Storage
 from lakehouse.tables.base import Range, Version
-from lakehouse.tables.delta import DeltaFormat, Slice
+from lakehouse.tables.delta import DeltaFormat
+from lakehouse.tables.slices import Slice
 
 
 @dataclass(frozen=True)

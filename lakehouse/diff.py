@@ -14,10 +14,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from lakehouse import sqlfiles, views
+from lakehouse import sqlfiles, tombstones, views
 from lakehouse.errors import UsageError
 from lakehouse.lake import Lake
-from lakehouse.removal import withdrawn_pairs
 from lakehouse.sqlfiles import identifier, literal
 from transforms import columns
 
@@ -184,7 +183,7 @@ def _withdrawn(before: Lake, after: Lake) -> pa.Table:
 
     They have left both, and whether they were in a view is not known any more: every pair that `before` had.
     """
-    rows = withdrawn_pairs(before, before.pins())
+    rows = tombstones.pairs(before, before.pins())
     first, last = (lake.moment.time if lake.moment else datetime.now(UTC) for lake in (before, after))
     mask = pa.array(
         [first is not None and first < at and (last is None or at <= last) for at in rows["at"].to_pylist()],

@@ -77,10 +77,14 @@ class Events:
         """Generations, as (key, number), whose rows a cleanup took out."""
         return {(event["key"], event["generation"]) for event in self.rows if event["event"] == "drop"}
 
-    def withdrawn(self, removal: int | None = None) -> list[Event]:
-        """Per batch of a key, the rows that removals took out: of all removals, or of that number."""
-        found = [e for e in self.rows if e["event"] == "withdraw"]
-        return [e for e in found if removal is None or e["units"] == [f"{REMOVALS}:{removal}"]]
+    def withdrawn(self, first: int = 1, last: int | None = None) -> list[Event]:
+        """Per batch of a key, the rows that removals took out: of all removals, or of `first` to `last`."""
+        found = [(e, int(e["units"][0].rpartition(":")[2])) for e in self.rows if e["event"] == "withdraw"]
+        return [e for e, number in found if number >= first and (last is None or number <= last)]
+
+    def removals(self) -> int:
+        """How many removals have said what they take out; they are numbered from 1."""
+        return max((e["batch"] for e in self.withdrawn() if e["key"] == REMOVALS), default=0)
 
     def sources(self) -> list[Source]:
         """The registered units of input, in the order of their registration."""

@@ -22,6 +22,7 @@ from distributed import Client
 
 from lakehouse import faults, verification, views
 from lakehouse.errors import ConflictError, StorageError, UsageError
+from lakehouse.events import REMOVALS
 from lakehouse.fingerprints import Fingerprint
 from lakehouse.lake import Lake
 from lakehouse.ledger import Pins
@@ -50,6 +51,7 @@ class Release:
     package: str  # version of Pairlake that made it
     note: str | None
     at: datetime
+    removals: int = 0  # how many there had been; counts and fingerprints are without what they took out
 
 
 def create(lake: Lake, name: str, note: str | None = None) -> Release:
@@ -108,7 +110,7 @@ def _cut(lake: Lake, name: str, note: str | None) -> Release:
     pins = state.pins()
     if not pins:
         raise UsageError("the lake is empty, so there is nothing to release: `lake add` and `lake run` first")
-    totals = verification.totals(verification.pinned(state.done(), pins))
+    totals = verification.left(state, pins)
     texts = views.definitions(lake)
     views.check(lake)  # so that no view is recorded that cannot be read
     return Release(
@@ -120,6 +122,7 @@ def _cut(lake: Lake, name: str, note: str | None) -> Release:
         importlib.metadata.version("pairlake"),
         note,
         datetime.now(UTC),
+        state.removals(),
     )
 
 
@@ -170,9 +173,10 @@ def _commit(lake: Lake, table: DeltaTable, release: Release) -> bool:
 def as_row(release: Release) -> dict[str, Any]:
     """The release as a row of RELEASES."""
     sums = {key: {"whole": f.whole_hex, "content": f.content_hex} for key, f in release.fingerprints.items()}
+    pins = {**release.pins, **({REMOVALS: (1, release.removals)} if release.removals else {})}
     return {
-        **vars(release),
-        "pins": json.dumps(release.pins),
+        **{name: value for name, value in vars(release).items() if name != "removals"},
+        "pins": json.dumps(pins),
         "views": json.dumps(dict(release.views)),
         "counts": json.dumps(dict(release.counts)),
         "fingerprints": json.dumps(sums),
@@ -182,6 +186,7 @@ def as_row(release: Release) -> dict[str, Any]:
 def parsed(row: Mapping[str, Any]) -> Release:
     """The release that `as_row` gave as a row."""
     pins = {key: (low, high) for key, (low, high) in json.loads(row["pins"]).items()}
+    _, removals = pins.pop(REMOVALS, (0, 0))
     sums = {
         key: Fingerprint(int(f["whole"], 16), int(f["content"], 16))
         for key, f in json.loads(row["fingerprints"]).items()
@@ -195,4 +200,5 @@ def parsed(row: Mapping[str, Any]) -> Release:
         row["package"],
         row["note"],
         row["at"],
+        removals,
     )

@@ -34,16 +34,17 @@ from distributed import Client
 from lakehouse import care, cluster, faults, releases, schema, spool, tombstones
 from lakehouse.batch import where
 from lakehouse.errors import LakeError, UsageError
-from lakehouse.events import REMOVALS, Pins
+from lakehouse.events import REMOVALS
 from lakehouse.fingerprints import fingerprint
 from lakehouse.lake import Lake
 from lakehouse.ledger import LEASE, Claim, Result, Withdrawn
 from lakehouse.matching import Found, Run, find
 from lakehouse.stages import stages
 from lakehouse.tables import Replacement, Table, open_table
+from lakehouse.tombstones import PAIR
 from transforms.tombstones import Keys, Tombstones
 
-PAIR, PICTURE = "pair", "picture"  # kinds of rows in `removals` that say what left
+PICTURE = "picture"  # a kind of rows in `removals`, beside PAIR: what left
 ROWS_AT_ONCE = 1 << 20  # in a file of the table `removals`
 FIRST = ("stored_pairs", "candidates")  # tables that rows leave first: what views of pairs stand on
 
@@ -202,7 +203,7 @@ def _carry_out(lake: Lake, claim: Claim, client: Client | None) -> Report:
         run = _runner(client, lambda: lake.ledger.renew(claim))
         rows = tombstones.rows(lake, None, claim.batch)
         keys = _keys_asked(rows)
-        if not lake.ledger.state().withdrawn(claim.batch):
+        if not lake.ledger.state().withdrawn(claim.batch, claim.batch):
             lake.ledger.withdraw(claim, _measured(lake, keys, run))
         faults.point("removals:withdrawn")
         tables = _tables(lake)
@@ -217,9 +218,8 @@ def _carry_out(lake: Lake, claim: Claim, client: Client | None) -> Report:
             care.record(lake, table, oldest)
             faults.point(f"removals:purged:{name}")
         spool.clear(lake.storage)  # pictures of an unfinished batch: fetched again, and then refused
-        gone = {
-            (e["key"], e["batch"]): Withdrawn(e["rows"]) for e in lake.ledger.state().withdrawn(claim.batch)
-        }
+        taken = lake.ledger.state().withdrawn(claim.batch, claim.batch)
+        gone = {(e["key"], e["batch"]): Withdrawn(e["rows"]) for e in taken}
         result = _result(lake, claim, rows)
         lake.ledger.finish(claim, {REMOVALS: result}, time.monotonic() - started, "{}")
     finally:
@@ -340,15 +340,3 @@ def _report(lake: Lake, refused: Tombstones, gone: Gone) -> Report:
         low, high = release.pins.get("candidates", (0, -1))
         less[release.name] = sum(n for batch, n in pairs.items() if low <= batch <= high)
     return Report({kind: len(keys) for kind, keys in refused.keys.items()}, dict(+rows), less)
-
-
-def withdrawn_pairs(lake: Lake, pins: Pins) -> pa.Table:
-    """The pairs that removals took out of `pins`: sample_id, url_id, batch, reason, at."""
-    low, high = pins.get("candidates", (0, -1))
-    rows = tombstones.rows(lake, ["kind", "hash", "url_id", "pair_batch", "reason", "at"])
-    batch = rows["pair_batch"]
-    inside = pc.and_(pc.greater_equal(batch, low), pc.less_equal(batch, high))
-    found = rows.filter(pc.and_(pc.equal(rows["kind"], PAIR), pc.fill_null(inside, False)))
-    return found.select(["hash", "url_id", "pair_batch", "reason", "at"]).rename_columns(
-        ["sample_id", "url_id", "batch", "reason", "at"]
-    )

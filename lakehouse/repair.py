@@ -202,8 +202,7 @@ def _short(lake: Lake, broken: Collection[str]) -> Iterator[Event]:
 def _standing(lake: Lake, event: Event) -> Total:
     """What a batch had, less what removals took out of it."""
     key, number = event["key"], event["batch"]
-    gone = verification.withdrawn(lake, {key: (number, number)})
-    return verification.totals({key: [event]})[key] - gone[key]
+    return verification.left(lake.ledger.state(), {key: (number, number)})[key]
 
 
 def _rows(lake: Lake, event: Event) -> Iterator[Step]:

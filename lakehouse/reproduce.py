@@ -18,19 +18,21 @@ import pandas as pd
 import pyarrow as pa
 from distributed import Client
 
+from lakehouse import batch, lineage, removal, run, settings, sqlfiles, tombstones
 from lakehouse import lake as lakes
-from lakehouse import lineage, run, settings, sqlfiles
 from lakehouse.comparison import Compared, compare
-from lakehouse.errors import LakeError, UsageError
+from lakehouse.errors import ConflictError, LakeError, UsageError
 from lakehouse.events import REMOVALS, Event
+from lakehouse.fingerprints import fingerprint
 from lakehouse.lake import Lake
+from lakehouse.ledger import Result
 from lakehouse.releases import Release, get
 from lakehouse.schema import TableSpec
 from lakehouse.stages import RETRY, Options, Stage, stages, unit_of
 from lakehouse.storage import Storage
 from lakehouse.tables import Range
 from lakehouse.tables.lance import LanceFormat
-from lakehouse.verification import pinned
+from lakehouse.verification import pinned, totals
 from transforms import columns
 from transforms.candidates.reasons import Note
 from transforms.downloads import FETCHED
@@ -88,18 +90,16 @@ def reproduce(
     """Makes the release `name` again in a new lake at `into`; one outcome per ledger key, upstream first.
 
     Pictures are taken from the pinned tables, unless `refetch`: then their URLs are asked for again, and what
-    has changed on the web differs. Ends at the first stage that differs. What an interrupted call has done is
-    not done again. Raises UsageError where something else is at `into`, LakeError where today's code or
-    models cannot be made to follow the recorded rules.
+    has changed on the web differs. What removals have taken out does not come in again, and is not compared:
+    the new lake gets the tombstones first. Ends at the first stage that differs. What an interrupted call has
+    done is not done again. Raises UsageError where something else is at `into`, ConflictError while a removal
+    is not complete, LakeError where today's code or models cannot be made to follow the recorded rules.
     """
     release = get(lake, name)
     if lake.published is not None:
         raise UsageError("a pushed copy does not have what a release was made from: reproduce it at home")
-    if lake.ledger.done(REMOVALS):
-        raise UsageError(
-            "rows were removed from this lake, and a reproduction would bring them in again: "
-            "it does not know tombstones yet"
-        )
+    if removal.pending(lake):
+        raise ConflictError("a removal is not complete: wait for it, or `lake remove --yes` completes it")
     steps = _steps(lake, release)
     made = _prepared(lake, release, steps, settings.storage_at(into))
     known = {stage.name: stage for stage in stages(made)}
@@ -145,7 +145,9 @@ def _steps(lake: Lake, release: Release) -> list[Step]:
 
 def _prepared(lake: Lake, release: Release, steps: Sequence[Step], storage: Storage) -> Lake:
     """The new lake, with the recorded rules, the views of the release and the same sources."""
-    mark = json.dumps({"release": release.name, "at": str(release.at), "root": lake.storage.root})
+    removals = len(lake.ledger.done(REMOVALS))  # one more, and what was made so far is no longer right
+    told = {"release": release.name, "at": str(release.at), "root": lake.storage.root, "removals": removals}
+    mark = json.dumps(told)
     if not settings.is_lake(storage):
         lakes.init(storage.root, _toml(_settings(lake, steps)))
         storage.write(MARK, mark.encode())
@@ -158,7 +160,25 @@ def _prepared(lake: Lake, release: Release, steps: Sequence[Step], storage: Stor
     units = {unit_of(work) for step in steps if step.stage == "candidates" for work in step.works}
     wanted = [source for source in lake.ledger.sources() if source.unit in units]
     made.ledger.add_sources(lambda have: [source for source in wanted if source not in have])
+    _copy_tombstones(lake, made)
     return made
+
+
+def _copy_tombstones(lake: Lake, made: Lake) -> None:
+    """What was withdrawn does not come in again: every removal's rows, under the number that it has."""
+    have = len(made.ledger.done(REMOVALS))
+    for event in lake.ledger.done(REMOVALS)[have:]:
+        claim = made.ledger.claim([REMOVALS], event["units"], "", "", "{}")
+        if claim.takeover:
+            batch.recover(made, claim)
+        rows = tombstones.rows(lake, removal=event["batch"])
+        table = made.table(REMOVALS)
+        files = table.writer().write(rows)
+        version = table.commit(files, {"key": REMOVALS, "batch": claim.batch, "claim": claim.token})
+        counts = {(count["unit"], count["name"]): count["n"] for count in event["counts"]}
+        size = sum(file.bytes for file in files)
+        result = Result(len(rows), size, counts, files, fingerprint(rows), version)
+        made.ledger.finish(claim, {REMOVALS: result}, 0.0, "{}")
 
 
 def _settings(lake: Lake, steps: Sequence[Step]) -> dict[str, Any]:
@@ -250,7 +270,8 @@ def _pinned_downloads(lake: Lake, step: Step) -> Callable[[Lake, Sequence[str], 
             meta=meta,
             enforce_metadata=False,
         )
-        counts = dd.from_map(_counts, [step.done["downloads"]["counts"]], meta=meta, enforce_metadata=False)
+        told = _less_withdrawn(lake, step.done["downloads"])
+        counts = dd.from_map(_counts, [told], meta=meta, enforce_metadata=False)
         return [pictures, counts]
 
     return build
@@ -270,10 +291,25 @@ def _with_pictures(
     return columns.to_pandas(columns.with_counts(columns.to_arrow(rows, fields), "", {}))
 
 
-def _counts(recorded: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    by_unit: dict[str, dict[str, int]] = {}
-    for count in recorded:
-        by_unit.setdefault(count["unit"], {})[count["name"]] = count["n"]
+def _less_withdrawn(lake: Lake, event: Event) -> dict[str, dict[str, int]]:
+    """Per unit the counts of a batch, as if what was withdrawn since had never come in."""
+    found: dict[str, dict[str, int]] = {}
+    for count in event["counts"]:
+        found.setdefault(count["unit"], {})[count["name"]] = count["n"]
+    for gone in _withdrawals(lake, event):
+        for count in gone["counts"]:
+            if count["name"] == "withdrawn":
+                found[count["unit"]]["in"] -= count["n"]
+    return found
+
+
+def _withdrawals(lake: Lake, event: Event) -> list[Event]:
+    """What removals took out of a batch."""
+    place = event["key"], event["batch"]
+    return [gone for gone in lake.ledger.state().withdrawn() if (gone["key"], gone["batch"]) == place]
+
+
+def _counts(by_unit: Mapping[str, Mapping[str, int]]) -> pd.DataFrame:
     tables = [columns.count_rows(FETCHED, unit, counts) for unit, counts in by_unit.items()]
     return columns.to_pandas(pa.concat_tables([columns.counted(FETCHED).empty_table(), *tables]))
 
@@ -290,7 +326,9 @@ def _differs(
         outcome, after = outcomes[key], again[key]
         spec = lake.spec(key.partition("/")[0])
         part = key.partition("/")[2] or None
-        same = (before["rows"], before["content"]) == (after["rows"], after["content"])
+        then = totals({"recorded": [before], "gone": _withdrawals(lake, before), "now": [after]})
+        wanted, have = then["recorded"] - then["gone"], then["now"]
+        same = (wanted.rows, wanted.fingerprint.content) == (have.rows, have.fingerprint.content)
         found: Compared = client.submit(
             compare,
             lake.storage,
@@ -302,13 +340,12 @@ def _differs(
             pure=False,
         ).result()
         outcome.batches += 1
-        outcome.rows += after["rows"]
+        outcome.rows += have.rows
         outcome.largest = max(outcome.largest, found.largest)
         if not same or found.beyond:
             outcome.verdict = "differs"
             where = f"batch {step.batch} ({', '.join(step.works[:3])}{', …' if len(step.works) > 3 else ''})"
-            totals = f"{before['rows']} rows then, {after['rows']} now"
-            outcome.details = [f"{where}: {totals}", *found.rows]
+            outcome.details = [f"{where}: {wanted.rows} rows then, {have.rows} now", *found.rows]
         elif outcome.verdict != "within tolerance":
             outcome.verdict = "within tolerance" if found.largest else "equal"
     return any(outcomes[key].verdict == "differs" for key in step.done)

@@ -9,13 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from dask.delayed import Delayed, delayed
 
-from lakehouse.events import REMOVALS
+from lakehouse.events import REMOVALS, Pins
 from lakehouse.lake import Lake
 from lakehouse.settings import Settings
 from lakehouse.tables import Range
 from transforms.tombstones import KINDS, Tombstones
 
 EVER = Range(1, 1 << 62)  # every batch
+PAIR = "pair"  # the kind of rows in `removals` that are pairs that left
 
 
 def tombstones(lake: Lake) -> Delayed | None:
@@ -43,3 +44,15 @@ def hashes(rows: pa.Table, kind: str) -> np.ndarray:
     """The hashes of one kind, as they come: int64[n]."""
     found: np.ndarray = rows.filter(pc.equal(rows["kind"], kind))["hash"].to_numpy()
     return found
+
+
+def pairs(lake: Lake, pins: Pins) -> pa.Table:
+    """What removals took out of `pins`: sample_id, url_id, batch, removal (its number), reason, at."""
+    low, high = pins.get("candidates", (0, -1))
+    found = rows(lake, ["kind", "hash", "url_id", "pair_batch", "batch", "reason", "at"])
+    batch = found["pair_batch"]
+    inside = pc.and_(pc.greater_equal(batch, low), pc.less_equal(batch, high))
+    found = found.filter(pc.and_(pc.equal(found["kind"], PAIR), pc.fill_null(inside, False)))
+    return found.drop_columns("kind").rename_columns(
+        ["sample_id", "url_id", "batch", "removal", "reason", "at"]
+    )

@@ -18,7 +18,7 @@ from dask.delayed import delayed
 from distributed import Client
 
 from lakehouse.errors import LakeError
-from lakehouse.events import REMOVALS, Event, Pins
+from lakehouse.events import REMOVALS, Event, Events, Pins
 from lakehouse.fingerprints import Fingerprint, fingerprint
 from lakehouse.lake import Lake
 from lakehouse.storage import Storage
@@ -96,15 +96,24 @@ def totals(batches: Mapping[str, Sequence[Event]]) -> dict[str, Total]:
     }
 
 
+def less(totals: Mapping[str, Total], gone: Mapping[str, Total]) -> dict[str, Total]:
+    """Per key of `totals`, what is left without what is `gone`."""
+    return {key: total - gone.get(key, Total()) for key, total in totals.items()}
+
+
+def left(state: Events, pins: Pins) -> dict[str, Total]:
+    """What the ledger says of each key's batches, less all that removals took out of them."""
+    return less(totals(pinned(state.done(), pins)), totals(pinned(state.withdrawn(), pins)))
+
+
 def standing(lake: Lake, release: Release) -> dict[str, Total]:
     """What the release stands for, per key: what it recorded, less what removals have taken out since."""
-    recorded, gone = _recorded(release), withdrawn(lake, release.pins)
-    return {key: total - gone[key] for key, total in recorded.items()}
+    return less(_recorded(release), withdrawn_since(lake, release))
 
 
-def withdrawn(lake: Lake, pins: Pins) -> dict[str, Total]:
-    """Per key of `pins`, how many rows removals have taken out, and the sum of their hashes."""
-    return totals(pinned(lake.ledger.state().withdrawn(), pins))
+def withdrawn_since(lake: Lake, release: Release) -> dict[str, Total]:
+    """Per key, how many rows removals took out after the release was made, and the sum of their hashes."""
+    return totals(pinned(lake.ledger.state().withdrawn(first=release.removals + 1), release.pins))
 
 
 def _recorded(release: Release) -> dict[str, Total]:
@@ -127,7 +136,8 @@ def findings(lake: Lake, release: Release, client: Client | None, full: bool) ->
         return [Finding(REMOVALS, None, problem, Kind.UNFINISHED)]
     batches = pinned(state.done(), release.pins)
     recorded = _recorded(release)
-    found = _differences(totals(batches), recorded, "the ledger has")
+    before = pinned(state.withdrawn(last=release.removals), release.pins)
+    found = _differences(less(totals(batches), totals(before)), recorded, "the ledger has")
     if not full:
         return found
     damaged = _files(lake, batches, client)
@@ -141,7 +151,7 @@ def findings(lake: Lake, release: Release, client: Client | None, full: bool) ->
         except UNREADABLE as error:
             problem = f"cannot be read: {' '.join(str(error).split())[:300]}"
             damaged.append(Finding(key, None, problem, Kind.UNREADABLE))
-    gone = withdrawn(lake, release.pins)
+    gone = withdrawn_since(lake, release)
     return [*found, *damaged, *_differences(read, standing(lake, release), "the table has", gone)]
 
 
@@ -154,16 +164,16 @@ def _differences(
     found = []
     for key, total in have.items():
         wanted = recorded[key]
-        less = f" less {gone[key].rows} withdrawn" if gone and gone[key].rows else ""
+        since = f" less {gone[key].rows} withdrawn" if gone and gone[key].rows else ""
         if total.rows != wanted.rows:
             original = wanted.rows + (gone[key].rows if gone else 0)
             found.append(
-                Finding(key, None, f"{who} {total.rows} rows, the release recorded {original}{less}")
+                Finding(key, None, f"{who} {total.rows} rows, the release recorded {original}{since}")
             )
         elif total.fingerprint != wanted.fingerprint:
             same = total.fingerprint.content == wanted.fingerprint.content
             which = "numeric or observed columns differ" if same else "content differs"
-            found.append(Finding(key, None, f"{who} other rows than the release recorded{less}: {which}"))
+            found.append(Finding(key, None, f"{who} other rows than the release recorded{since}: {which}"))
     return found
 
 

@@ -81,8 +81,9 @@ def test_the_story(original: Path, tmp_path: Path) -> None:
     assert not names(lake, "research", "v2") & gone
     for name in ("v1", "v2"):
         assert releases.verify(lake, name) == []
-    pins = releases.get(lake, "v1").pins
-    assert verification.withdrawn(lake, pins)["candidates"].rows == 2
+    gone_since = {n: verification.withdrawn_since(lake, releases.get(lake, n)) for n in ("v1", "v2")}
+    assert {name: some["candidates"].rows for name, some in gone_since.items()} == {"v1": 2, "v2": 0}
+    assert releases.get(lake, "v2").counts["candidates"] == releases.get(lake, "v1").counts["candidates"] - 2
     listed_now = views.query(lake, "select sample_id from withdrawn")["sample_id"].to_pylist()
     assert set(listed_now) == {row(name)["sample_id"] for name in gone}
 

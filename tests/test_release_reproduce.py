@@ -8,10 +8,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from demo_lake import Crawl, built, content
+from deltalake import DeltaTable
+from demo_lake import Crawl, assert_sound, built, content
 from distributed import Client
 
-from lakehouse import LakeError, UsageError, open_lake, releases, sources
+from lakehouse import LakeError, UsageError, open_lake, releases, removal, requests, sources, views
 from lakehouse.lake import Lake
 from lakehouse.reproduce import Outcome, reproduce
 from lakehouse.stages import Options
@@ -104,16 +105,41 @@ def test_another_model_is_named(lake: Lake, client: Client, tmp_path: Path) -> N
     claim = "select distinct details from ledger where event = 'claim' and key = 'embeddings_demo'"
     copy = tmp_path / "lake"
     shutil.copytree(lake.storage.root, copy)
-    from deltalake import DeltaTable
-
-    from lakehouse import views
-
     (row,) = views.query(lake, claim).to_pylist()
     details = json.dumps({**json.loads(row["details"]), "weights_sha256": "0" * 64})
     where = "event = 'claim' and key = 'embeddings_demo'"
     DeltaTable(str(copy / "ledger")).update(new_values={"details": details}, predicate=where)
     with pytest.raises(LakeError, match=r"embeddings_demo: .*: weights_sha256 is another: bring the model"):
         reproduce(open_lake(str(copy)), "v1", str(tmp_path / "into"), client)
+
+
+def test_what_was_withdrawn_does_not_come_in_again(lake: Lake, client: Client, tmp_path: Path) -> None:
+    """One removal before the release is made, one after it."""
+    shutil.copytree(lake.storage.root, tmp_path / "lake")
+    home = open_lake(str(tmp_path / "lake"))
+    pictures = (
+        "select any_value(url) as url, sha256 from pairs where status = 'success' group by 2 order by 2"
+    )
+    first, second, *_ = views.query(home, pictures).to_pylist()
+    rules = home.settings.candidates
+    removal.remove(home, requests.request(rules, {"url": [first["url"]]}), "asked for")
+    recorded = releases.create(home, "v2").counts
+    report = removal.remove(home, requests.request(rules, {"sha256": [second["sha256"]]}), "asked for")
+    assert report.rows.keys() >= {"candidates", "downloads", "images"}
+    left = {key: rows - report.rows.get(key, 0) for key, rows in recorded.items() if key != FOLLOWING}
+
+    outcomes = reproduce(home, "v2", str(tmp_path / "again"), client)
+    assert {outcome.verdict for outcome in outcomes} <= {"equal", "within tolerance"}, outcomes
+    assert {outcome.key: outcome.rows for outcome in outcomes} == left
+    again = open_lake(str(tmp_path / "again"))
+    gone = f"from pairs where url = '{first['url']}' or sha256 = '{second['sha256']}'"
+    assert len(views.query(again, gone)) == 0
+    assert_sound(again)
+
+    (third, *_) = views.query(home, pictures).to_pylist()
+    removal.remove(home, requests.request(rules, {"url": [third["url"]]}), "asked for")
+    with pytest.raises(UsageError, match="reproduce into a root of its own"):
+        reproduce(home, "v2", again.storage.root, client)
 
 
 def test_the_first_stage_and_rows_that_differ_are_told(

@@ -71,8 +71,8 @@ def assert_removed(lake: Lake) -> None:
     assert len(found["candidates"]) == 3
     assert found["images"] == found["downloads"] == {"pear", "plum", "fig"}
     assert releases.verify(lake, "v1") == []
-    pins = releases.get(lake, "v1").pins
-    assert {key: total.rows for key, total in verification.withdrawn(lake, pins).items()} == {
+    gone = verification.withdrawn_since(lake, releases.get(lake, "v1"))
+    assert {key: total.rows for key, total in gone.items()} == {
         "candidates": 2, "downloads": 1, "embeddings_b32": 2, "images": 1, SCORES: 2,
     }  # fmt: skip
     assert {name: rows.to_pylist() for name, rows in views.audits(lake).items() if len(rows)} == {}

@@ -49,8 +49,7 @@ def test_every_release_verifies_after_each_removal(lake: Lake) -> None:
         for name in ("v1", "v2", "v3"):
             assert releases.verify(lake, name) == []
             assert releases.verify(lake, name, full=False) == []
-    pins = releases.get(lake, "v3").pins
-    assert verification.withdrawn(lake, pins)["candidates"].rows == 6
+    assert verification.withdrawn_since(lake, releases.get(lake, "v3"))["candidates"].rows == 6
     assert sums(lake) == dict.fromkeys(TABLES, (0, 0))
 
 
@@ -58,10 +57,28 @@ def test_what_is_withdrawn_is_what_was_there_less_what_is_left(lake: Lake) -> No
     before = sums(lake)
     remove(lake, sha256=removal_lakes.download(PEAR)["sha256"])
     after = sums(lake)
-    gone = verification.withdrawn(lake, releases.get(lake, "v3").pins)
+    gone = verification.withdrawn_since(lake, releases.get(lake, "v3"))
     for key in TABLES:
         assert gone[key].rows == before[key][0] - after[key][0] > 0
         assert gone[key].fingerprint.whole == (before[key][1] - after[key][1]) % (1 << 128)
+
+
+def test_a_release_made_after_a_removal_is_whole(lake: Lake) -> None:
+    remove(lake, url=FIG["url"])
+    releases.create(lake, "v4")
+    made = releases.get(lake, "v4")
+    stored = sums(lake)
+    assert {key: (made.counts[key], made.fingerprints[key].whole) for key in TABLES} == stored
+    remove(lake, url=APPLE["url"])
+    for name, gone in (("v1", 3), ("v4", 2)):
+        assert releases.verify(lake, name) == []
+        assert releases.verify(lake, name, full=False) == []
+        assert verification.withdrawn_since(lake, releases.get(lake, name))["candidates"].rows == gone
+    answer = commands.lake("--root", lake.storage.root, "release", "verify", "v4", "--fast")
+    assert answer.out.startswith("release v4 verifies: original minus 2 withdrawn (rows: candidates 2, ")
+    releases.create(lake, "v5")
+    answer = commands.lake("--root", lake.storage.root, "release", "verify", "v5", "--fast")
+    assert answer.out == "release v5 verifies\n"
 
 
 def test_compaction_and_a_rebuild_after_it_change_nothing(lake: Lake) -> None:

@@ -106,9 +106,8 @@ def verify(root: str | None, /, name: str, fast: bool, **cluster: Any) -> None:
         click.echo(str(finding))
     if findings:
         raise LakeError(f"release {name} does not verify: {len(findings)} findings")
-    gone = {
-        key: total.rows for key, total in verification.withdrawn(lake, release.pins).items() if total.rows
-    }
+    since = verification.withdrawn_since(lake, release)
+    gone = {key: total.rows for key, total in since.items() if total.rows}
     rows = ", ".join(f"{key} {n:,}" for key, n in gone.items())
     less = f": original minus {gone.get('candidates', 0):,} withdrawn (rows: {rows})" if gone else ""
     click.echo(f"release {name} verifies{less}")

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lakehouse import releases, views
+from lakehouse import releases, verification, views
 from lakehouse.lake import Lake
 from lakehouse.papers.page import number
 from lakehouse.stages import stages
@@ -48,12 +48,10 @@ def card(lake: Lake) -> str:
 
 def _versions(lake: Lake) -> str:
     pins = lake.pins()
-    rows = Counter[str]()
-    for event in lake.ledger.done():
-        low, high = pins.get(event["key"], (0, -1))
-        if low <= event["batch"] <= high:
-            rows[event["key"]] += event["rows"]
-    table = [{"table": k, "batches": f"{low}–{high}", "rows": rows[k]} for k, (low, high) in pins.items()]
+    left = verification.left(lake.ledger.state(), pins)
+    table = [
+        {"table": k, "batches": f"{low}–{high}", "rows": left[k].rows} for k, (low, high) in pins.items()
+    ]
     made = [
         {"release": r.name, "made": f"{r.at:%Y-%m-%d}", "with": f"Pairlake {r.package}", "note": r.note or ""}
         for r in releases.list_releases(lake)

@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from lakehouse import views
+from lakehouse import tombstones, views
 from lakehouse.errors import UsageError
-from lakehouse.export.base import FOLDER, Format, store, store_parquet
+from lakehouse.events import REMOVALS
+from lakehouse.export.base import FOLDER, Format, Written, store, store_parquet
 from lakehouse.lake import Lake
 from lakehouse.relations import ranges_of
 from lakehouse.sqlfiles import identifier, literal
@@ -26,6 +29,7 @@ from lakehouse.tables.lance import LanceFormat
 
 FILE = f"{FOLDER}/plan.json"
 MANIFEST = "manifest.json"
+WITHDRAWN = "withdrawn.txt"
 PLACE = "place"  # of a picture in the images table, at the version in the plan
 
 
@@ -77,6 +81,7 @@ def make(lake: Lake, request: Request, form: Format, target: Storage) -> dict[st
         "view_sha256": hashlib.sha256(json.dumps(sql, sort_keys=True).encode()).hexdigest(),
         "pins": {key: list(pin) for key, pin in pins.items()},
         "package": importlib.metadata.version("pairlake"),
+        "removals": len(lake.ledger.done(REMOVALS)),
         "images_version": version if form.pictures else None,
     }
     with views.connect(lake, None if lake.moment else pins, only=["pairs", request.view]) as connection:
@@ -86,6 +91,28 @@ def make(lake: Lake, request: Request, form: Format, target: Storage) -> dict[st
             plan |= _write(target, chosen, request.shard_rows, form.pictures)
     store(target, FILE, json.dumps(plan).encode())
     return plan
+
+
+def refuse_withdrawn(lake: Lake, plan: Mapping[str, Any], target: Storage) -> None:
+    """Raises UsageError where rows were taken out of the lake that a begun or complete export may have."""
+    pins = {key: (low, high) for key, (low, high) in plan["pins"].items()}
+    since = pc.greater(tombstones.pairs(lake, pins)["removal"], plan.get("removals", 0))
+    if gone := pc.sum(since).as_py():
+        raise UsageError(
+            f"{gone:,} pairs were removed from the lake since {target.root} was exported, and may be in it: "
+            "delete it, then run the same command again"
+        )
+
+
+def store_withdrawn(lake: Lake, plan: Mapping[str, Any], target: Storage) -> list[Written]:
+    """Names the pairs that were removed from the exported batches, for owners of earlier copies."""
+    pins = {key: (low, high) for key, (low, high) in plan["pins"].items()}
+    found = tombstones.pairs(lake, pins)
+    found = found.filter(pc.less_equal(found["removal"], plan["removals"]))
+    ids = pc.unique(found["sample_id"]).sort().to_pylist()
+    if not ids:
+        return []
+    return [store(target, WITHDRAWN, "".join(f"sample_id:{key}\n" for key in ids).encode())]
 
 
 def _entries(target: Storage) -> list[Any]:

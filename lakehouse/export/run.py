@@ -36,13 +36,16 @@ def export(lake: Lake, client: Client, request: Request, to: str, report: Report
     """Writes the pairs of a view to the folder or URI `to` and returns the manifest.
 
     An export that was interrupted goes on; one that is complete is left as it is. Raises UsageError for a
-    format, view or release that does not exist, and where `to` holds something else.
+    format, view or release that does not exist, and where `to` holds something else, or pairs that were
+    removed from the lake since.
     """
     if request.format not in formats.FORMATS:
         raise UsageError(f"no format {request.format!r}; there are {', '.join(formats.FORMATS)}")
     target = settings.storage_at(to)
     form = formats.FORMATS[request.format]
     plan = plans.begun(target, request)
+    if plan is not None:
+        plans.refuse_withdrawn(lake, plan, target)
     if plan is not None and "files" in plan:
         return plan
     if plan is None:
@@ -53,7 +56,7 @@ def export(lake: Lake, client: Client, request: Request, to: str, report: Report
     for result in results:
         total += Fingerprint(0, int(result["fingerprint"], 16))
     manifest = {**plan, "fingerprint": total.content_hex, "files": [f for r in results for f in r["files"]]}
-    manifest["files"] += _result(client, delayed(_finish)(request.format, target, manifest))
+    manifest["files"] += _result(client, delayed(_finish)(_told(lake), request.format, target, manifest))
     del manifest["images_version"]
     store(target, plans.MANIFEST, json.dumps(manifest, indent=1).encode())
     with storage_errors(target.root):
@@ -138,8 +141,11 @@ def _content(rows: pa.Table) -> Fingerprint:
     return fingerprint(rows.cast(pa.schema(fields)))
 
 
-def _finish(form: str, target: Storage, manifest: dict[str, Any]) -> list[dict[str, Any]]:
+def _finish(
+    told: tuple[settings.Settings, Moment | None], form: str, target: Storage, manifest: dict[str, Any]
+) -> list[dict[str, Any]]:
     made: list[Written] = formats.FORMATS[form].finish(target, manifest)
+    made += plans.store_withdrawn(Lake(*told), manifest, target)
     return [asdict(file) for file in made]
 
 

@@ -1,23 +1,23 @@
-"""What a lake no longer needs: orphaned files, generations that nothing pins, old native versions.
+"""What a lake no longer needs: orphaned and spooled files, generations that nothing pins, old versions.
 
 A release needs none of it: its pins are batches, and a batch that a release pins is never taken out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pyarrow.fs as pafs
 
-from lakehouse import care, faults, releases, soundness
+from lakehouse import care, faults, releases, run, soundness, spool
 from lakehouse.batch import where
+from lakehouse.claims import holds
 from lakehouse.errors import ConflictError
 from lakehouse.events import Events
 from lakehouse.lake import Lake
-from lakehouse.ledger import holds
-from lakehouse.soundness import Folder
+from lakehouse.stages import stages
 from lakehouse.storage import storage_errors
 from lakehouse.tables import open_table
 
@@ -56,11 +56,14 @@ def plan(lake: Lake, age: timedelta = AGE) -> Plan:
     orphans: dict[str, int] = {}
     versions = {}
     for folder in soundness.folders(lake):
-        orphans.update(_orphans(lake, folder, before, _needed(state)))
+        name = folder.spec.name
+        paths = [f"{name}/{path}" for path in soundness.orphans(lake, folder)]
+        orphans.update(_old(lake, set(paths) - _needed(state), before))
         if folder.spec not in soundness.OWN:
             oldest, count = open_table(lake.storage, folder.spec).prune(before, dry_run=True)
             if count:
                 versions[folder.spec.name] = oldest, count
+    orphans.update(_old(lake, _spooled(lake, state), before))
     return Plan(age, orphans, _generations(lake, state, before), versions)
 
 
@@ -101,16 +104,21 @@ def _needed(state: Events) -> set[str]:
     }
 
 
-def _orphans(lake: Lake, folder: Folder, before: datetime, needed: set[str]) -> dict[str, int]:
-    name = folder.spec.name
-    paths = [f"{name}/{path}" for path in soundness.orphans(lake, folder)]
-    with storage_errors(lake.storage.uri(name)):
-        infos = lake.storage.filesystem().get_file_info(paths)
-    return {
-        info.path: info.size
-        for info in infos
-        if info.type == pafs.FileType.File and info.mtime < before and info.path not in needed
-    }
+def _spooled(lake: Lake, state: Events) -> set[str]:
+    """What the spool has while nothing is left to download: a crash came right after a batch was done."""
+    kept = lake.storage.files(spool.FOLDER)
+    if not kept or state.unfinished("downloads") is not None:
+        return set()
+    (stage,) = [stage for stage in stages(lake) if stage.name == "downloads"]
+    return set(kept) if run.plan(lake, stage).fresh else set()
+
+
+def _old(lake: Lake, paths: Set[str], before: datetime) -> dict[str, int]:
+    """Those of `paths` that were written before that moment, with their sizes."""
+    with storage_errors(lake.storage.root):
+        infos = lake.storage.filesystem().get_file_info(sorted(paths))
+    found = [info for info in infos if info.type == pafs.FileType.File and info.mtime < before]
+    return {info.path: info.size for info in found}
 
 
 def _generations(lake: Lake, state: Events, before: datetime) -> list[Generation]:

@@ -13,7 +13,8 @@ from drivers import holder
 
 from lakehouse import care, cleanup, open_lake, releases, soundness
 from lakehouse.errors import ConflictError, UsageError
-from lakehouse.lake import Lake
+from lakehouse.lake import Lake, init
+from lakehouse.stages import stages
 from lakehouse.tables import Range
 from tests import lakes
 
@@ -64,6 +65,23 @@ def test_a_tidy_lake_stays_as_it_is(lake: Lake) -> None:
     before = files(lake)
     assert not cleaned(lake, cleanup.AGE)
     assert files(lake) == before
+
+
+def test_a_spool_goes_when_nothing_is_left_to_download(tmp_path: Path) -> None:
+    lake = init(str(tmp_path / "lake"))
+    apple = lakes.candidate("apple")
+    lakes.append(lake, {"candidates": [apple]})
+    path = "spool/0-rules/works/00000/stream"
+    lake.storage.write(path, b"a picture, so to speak")
+    before = files(lake)
+    assert soundness.inspect(lake, full=False) == []
+    assert not cleaned(lake)
+    (stage,) = [stage for stage in stages(lake) if stage.name == "downloads"]
+    rows = {"downloads": [lakes.download(apple)], "images": [lakes.image(apple)]}
+    lakes.append(lake, rows, ["candidates:1"], fingerprint=stage.fingerprint())
+    assert not cleanup.plan(lake), "it is young"
+    assert list(cleaned(lake).orphans) == [path]
+    assert before - files(lake) == {path}
 
 
 @pytest.mark.parametrize("table", ["candidates", "images"])
@@ -147,7 +165,7 @@ def test_the_command_is_a_dry_run_until_yes(lake: Lake) -> None:
     size = lake.storage.size(path)
     assert commands.lake("--root", root, "cleanup").out == "nothing older than 7 days can go\n"
     said = commands.lake("--root", root, "cleanup", "--older-than", "0")
-    assert said.out.splitlines()[0] == f"1 files that no version names ({size:,} bytes)"
+    assert said.out.splitlines()[0] == f"1 files that nothing needs ({size:,} bytes)"
     assert said.err == "dry run: `lake cleanup --yes` does it\n"
     assert path in files(lake)
     assert commands.lake("--root", root, "cleanup", "--older-than", "0", "--yes").code == 0

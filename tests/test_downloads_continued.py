@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import demo_lake
@@ -23,11 +24,12 @@ from distributed import Client
 from downloads_fixtures import encoded, photo
 from webserver import Page, WebServer, answer, redirect, serving
 
+from lakehouse import cleanup, soundness, sources
 from lakehouse import lake as lakes
-from lakehouse import sources
 from lakehouse.lake import Lake, open_lake
 from lakehouse.spool import FOLDER, Spool
 from lakehouse.storage import Storage
+from lakehouse.verification import LEFT_OVER
 
 PICTURES = [encoded(photo(160, 120, seed)) for seed in range(20)]
 HOSTS, EACH = 12, 20
@@ -135,6 +137,8 @@ def test_a_driver_is_killed_twice(
         kept = {
             row["url"] for table in Spool(Storage(str(root)), FOLDER).tables() for row in table.to_pylist()
         }
+        assert {f.kind for f in soundness.inspect(made, full=False)} <= set(LEFT_OVER)
+        cleanup.clean(made, cleanup.plan(made, timedelta(0)))
         demo_lake.built(open_lake(str(root)), client, ["downloads"])
         assert len(kept) > 60
         for (host, path), n in server.seen.items():

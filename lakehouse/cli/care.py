@@ -77,7 +77,7 @@ def cleanup(root: str | None, days: int, yes: bool) -> None:
     planned = cleaning.plan(lake, timedelta(days=days))
     if planned.orphans:
         size = sum(planned.orphans.values())
-        click.echo(f"{len(planned.orphans):,} files that no version names ({size:,} bytes)")
+        click.echo(f"{len(planned.orphans):,} files that nothing needs ({size:,} bytes)")
     for old in planned.generations:
         click.echo(f"{old.key}: {old.rows:,} rows of generation {old.number}, which no release pins")
     for name, (oldest, _) in planned.versions.items():

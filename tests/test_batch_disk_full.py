@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import synthetic
+from disks import fill_up, small_disk  # noqa: F401  a fixture
 from distributed import Client
 
 from lakehouse.errors import StorageError
 from lakehouse.lake import open_lake
 
-SIZE = "3m"
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 3 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("mounting a small tmpfs needs root")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
 
 @pytest.mark.parametrize("left", [100_000, 20_000, 0])
-def test_a_full_disk(small_disk: Path, client: Client, left: int) -> None:
+def test_a_full_disk(small_disk: Path, client: Client, left: int) -> None:  # noqa: F811
     root = small_disk / "lake"
     lake = synthetic.new(root, units=1)
     synthetic.fill(lake, client)
@@ -52,11 +34,3 @@ def test_a_full_disk(small_disk: Path, client: Client, left: int) -> None:
     ballast.unlink()
     assert synthetic.fill(open_lake(str(root)), client) == 12 - done
     assert synthetic.content(lake) == synthetic.expected(units=12)
-
-
-def fill_up(ballast: Path, left: int) -> None:
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(4096))
-    with ballast.open("r+b") as file:
-        file.truncate(max(0, ballast.stat().st_size - left))

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from test_batch_disk_full import fill_up, small_disk  # noqa: F401  a fixture
+from disks import fill_up, small_disk  # noqa: F401  a fixture
 
 from lakehouse import care, cleanup, open_lake, releases, soundness
 from lakehouse.errors import StorageError

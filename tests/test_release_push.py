@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import trustme
 from distributed import Client
 
 from lakehouse import LakeError, UsageError, open_lake, releases, removal, requests, views
@@ -39,12 +41,17 @@ def copy(home: Lake, client: Client, tmp_path_factory: pytest.TempPathFactory) -
     return folder
 
 
+def served(copy: Path) -> files_server.Site:
+    return files_server.Site(
+        {f"/data/{p.relative_to(copy)}": p.read_bytes() for p in copy.rglob("*") if p.is_file()}
+    )
+
+
 @pytest.fixture
 def site(copy: Path) -> Iterator[files_server.Site]:
     """The copy on a plain web server that lists nothing."""
-    files = {f"/data/{p.relative_to(copy)}": p.read_bytes() for p in copy.rglob("*") if p.is_file()}
-    with files_server.serving(files_server.Site(files)) as served:
-        yield served
+    with files_server.serving(served(copy)) as site:
+        yield site
 
 
 def everything(lake: Lake) -> dict[str, list[dict[str, object]]]:
@@ -80,6 +87,19 @@ def test_commands_work_over_http(site: files_server.Site) -> None:
     script = commands.lake("--root", root, "views", "--sql").out
     assert "load httpfs;" in script
     assert f"read_parquet(['{root}/candidates/" in script
+
+
+def test_it_opens_over_https(copy: Path, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    with files_server.serving(served(copy), tls) as site:
+        asked = ("--root", f"{site.url}/data", "sql", "select count(*) as n from pairs", "--format", "json")
+        told = commands.process(*asked, cwd=tmp_path, SSL_CERT_FILE=str(tmp_path / "ca.pem"))
+        assert (told.code, json.loads(told.out)) == (0, [{"n": 3}]), told
+        strange = commands.process(*asked, cwd=tmp_path)
+        assert "CERTIFICATE_VERIFY_FAILED" in commands.complaint(strange, 1)
 
 
 def test_failures_that_pass_are_tried_again(site: files_server.Site) -> None:

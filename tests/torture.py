@@ -1,9 +1,9 @@
 """The life of a small lake, in steps that can be interrupted anywhere, and a process to interrupt.
 
-`live` makes batches, releases, compactions, rebuilds and cleanups through the real protocol, without a
-cluster; what was done is not done again, so that calling it once more goes on. Run as a program it is
-asked, line by line, to do so with faults armed, each time in a child that is forked before any engine has
-run: starting Python anew for each of some hundred kills would take longer than the kills.
+`live` makes batches, releases, compactions, rebuilds, a removal and a cleanup through the real protocol,
+without a cluster; what was done is not done again, so that calling it once more goes on. Run as a program
+it is asked, line by line, to do so with faults armed, each time in a child that is forked before any engine
+has run: starting Python anew for each of some hundred kills would take longer than the kills.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from pathlib import Path
 import synthetic
 from lakes import stored
 
-from lakehouse import batch, care, cleanup, faults, lake, releases, soundness
+from lakehouse import batch, care, cleanup, faults, lake, releases, removal, requests, soundness
 from lakehouse.errors import LakeError
+from lakehouse.events import REMOVALS
 from lakehouse.lake import Lake, open_lake
 from lakehouse.verification import LEFT_OVER
 
 KEYS = ("downloads", "images")
+HOST = "host-3.test"  # is removed: a fifth of the rows, of every generation
 GENERATIONS = 3  # the first is pinned by a release, the second by nothing
 SECONDS = 120  # for one life; forked engines hang now and then, and then SIGALRM kills that life, too
 FAILED, BROKEN = 3, 4  # exit codes: an error in words, anything else that is wrong
@@ -42,17 +44,21 @@ def new(root: Path) -> Lake:
 
 def live(made: Lake) -> None:
     """Everything once: what an interrupted life has done already is left as it is."""
-    for generation in range(GENERATIONS):
-        _generation(made, generation)
-        if generation == 0:
+    removal.complete(made)
+    for number in range(GENERATIONS):
+        generation(made, number)
+        if number == 0:
             _release(made, "first")
         for name in KEYS:
             care.compact(made, name)
+    if not made.ledger.done(REMOVALS):
+        asked = requests.request(made.settings.candidates, {"host": [HOST]})
+        removal.remove(made, asked, "asked for")
     cleanup.clean(made, cleanup.plan(made, timedelta(0)))
     _release(made, "last")
 
 
-def _generation(made: Lake, number: int) -> None:
+def generation(made: Lake, number: int) -> None:
     """Makes all rows as generation `number`, and lets readers see it."""
     current, building = made.ledger.generations().get(KEYS[0], (0, 0))
     if building < number:

@@ -1,0 +1,128 @@
+"""Around every request: its size, its sender's pace, headers that protect the reader, and the counting."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from lakehouse.server import metrics
+from lakehouse.server.limits import Limits
+
+HEADERS = {
+    # Everything comes from here: no script in the page itself, no picture or font from elsewhere
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "X-Robots-Tag": "noindex, noimageindex, noai, noimageai",
+}
+ADDRESSES = 10_000  # whose pace is remembered
+
+
+class Guard:
+    """ASGI middleware, the outermost one."""
+
+    def __init__(self, app: ASGIApp, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._limits = limits
+        self._pace = Pace(limits.rate, limits.burst, clock)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers 429 or 413 itself; hands on all else."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if not self._pace.allows(scope["client"][0] if scope.get("client") else ""):
+            metrics.REFUSED.labels("rate").inc()
+            await _refuse(send, 429, "too many requests: slow down")
+            return
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        if not announced.isdigit() or int(announced) > self._limits.body_bytes:
+            metrics.REFUSED.labels("body").inc()
+            await _refuse(send, 413, f"more than {self._limits.body_bytes:,} bytes")
+            return
+        await self._pass(scope, _Body(receive, self._limits.body_bytes), send)
+
+    async def _pass(self, scope: Scope, body: _Body, send: Send) -> None:
+        begin, status = time.monotonic(), 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        with metrics.OPEN.track_inprogress():
+            try:
+                await self._app(scope, body.receive, sending)
+            except BodyTooLargeError:
+                if not status:
+                    metrics.REFUSED.labels("body").inc()
+                    await _refuse(sending, 413, f"more than {self._limits.body_bytes:,} bytes")
+        route = getattr(scope.get("route"), "path", "other")
+        metrics.REQUESTS.labels(route, str(status)).inc()
+        metrics.SECONDS.labels(route).observe(time.monotonic() - begin)
+
+
+class BodyTooLargeError(Exception):
+    """A body went on past what is allowed, whatever its header had announced."""
+
+
+class _Body:
+    """A request's body, counted as it comes."""
+
+    def __init__(self, receive: Receive, most: int) -> None:
+        self._receive = receive
+        self._left = most
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise BodyTooLargeError
+        return message
+
+
+class Pace:
+    """A bucket of `burst` requests per address that refills at `rate` a second; a `rate` of 0 has no limit."""
+
+    def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
+        self._rate, self._burst, self._clock = rate, burst, clock
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # address -> left, at
+
+    def allows(self, address: str) -> bool:
+        """Whether one more request of `address` may come in now; if so, it is counted."""
+        if not self._rate:
+            return True
+        now = self._clock()
+        left, at = self._left.pop(address, (float(self._burst), now))
+        left = min(self._burst, left + (now - at) * self._rate)
+        self._left[address] = (left - 1 if left >= 1 else left, now)
+        while len(self._left) > ADDRESSES:
+            self._left.popitem(last=False)
+        return left >= 1
+
+
+async def _refuse(send: Send, status: int, why: str) -> None:
+    body = json.dumps({"error": why}).encode()
+    headers = {**HEADERS, "Content-Type": "application/json", "Content-Length": str(len(body))}
+    if status == 429:
+        headers["Retry-After"] = "5"
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})

@@ -50,6 +50,10 @@ sql query *args:
 release name *args:
     uv run lake release create {{name}} {{args}}
 
+# the web page and the API: just serve --port 8000
+serve *args:
+    uv run lake serve {{args}}
+
 # a subset leaves the lake: just export webdataset --view laion2b_en --to DIR
 export *args:
     uv run lake export {{args}}

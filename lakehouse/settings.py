@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from lakehouse.demo import MODEL
 from lakehouse.errors import NoLakeError, UsageError
 from lakehouse.schema import SCHEMA_VERSION
+from lakehouse.server.limits import Limits
 from lakehouse.storage import Storage
 from transforms.candidates.rules import PRESETS, CandidateRules
 from transforms.downloads.rules import DownloadRules, HashLists, Network
@@ -47,10 +48,24 @@ SECTIONS = (
     "models",
     "scores",
     "thresholds",
+    "server",
 )
 
 # Keys where 0 would mean that nothing is ever done
-AT_LEAST_ONE = frozenset({"units", "list_rows", "rows", "per_host", "in_flight", "size", "attempts"})
+AT_LEAST_ONE = frozenset(
+    {
+        "units",
+        "list_rows",
+        "rows",
+        "per_host",
+        "in_flight",
+        "size",
+        "attempts",
+        "sessions",
+        "versions",
+        "burst",
+    }
+)
 
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
@@ -119,6 +134,7 @@ class Settings:
     refused: HashLists = field(default_factory=HashLists)
     crawls: Crawls = field(default_factory=Crawls)
     reads: Reads = field(default_factory=Reads)
+    server: Limits = field(default_factory=Limits)
     models: tuple[ModelSpec, ...] = (BUILTIN["b32"],)
     scorers: tuple[str, ...] = ()  # names; empty means every scorer that fits the models
     thresholds: Mapping[str, float] = field(default_factory=dict)  # of scorers that sql/ does not know
@@ -185,6 +201,7 @@ def parse(storage: Storage, told: Mapping[str, Any]) -> Settings:
         refused=_refused(storage, told),
         crawls=_section(Crawls, "crawls", told, environment=True),
         reads=_section(Reads, "reads", told, environment=True),
+        server=_section(Limits, "server", told, environment=True),
         models=_models(storage, told.get("models", {})),
         scorers=_section(_Scores, "scores", told).scorers,
         thresholds=dict(told.get("thresholds", {})),

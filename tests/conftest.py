@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from demo_lake import demo, demo_address, demo_crawl, few_crawl  # noqa: F401  fixtures for the whole run
+from browsing import browser, visit  # noqa: F401  fixtures for the whole run, as those below
+from demo_lake import demo, demo_address, demo_crawl, few_crawl  # noqa: F401
 from distributed import Client
+from serving import served  # noqa: F401
 
 from lakehouse import cluster, settings
 from lakehouse import lake as lakes

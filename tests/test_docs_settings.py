@@ -11,6 +11,7 @@ import pytest
 from doc_pages import ROOT, Block, blocks, section, table
 
 from lakehouse.lake import Lake
+from lakehouse.server.limits import Limits
 from lakehouse.settings import SECTIONS, Batches, Cluster, Crawls, Writes, parse
 from lakehouse.storage import Storage
 from transforms.candidates.rules import CandidateRules
@@ -28,6 +29,7 @@ WITH_KEYS = {
     "refused": HashLists(),
     "crawls": Crawls(),
     "reads": Reads(),
+    "server": Limits(),
 }
 
 

@@ -14,7 +14,8 @@ from contextlib import suppress
 from lakehouse.cli.base import main
 
 # isort: off
-from lakehouse.cli import building, importing, looking, searching, versions, removing, exporting, papers, care
+from lakehouse.cli import building, importing, looking, searching, serving
+from lakehouse.cli import versions, removing, exporting, papers, care
 
 # isort: on
 
@@ -29,6 +30,7 @@ __all__ = [
     "papers",
     "removing",
     "searching",
+    "serving",
     "versions",
 ]
 

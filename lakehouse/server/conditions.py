@@ -45,9 +45,13 @@ class Filters(BaseModel):
     languages: list[Annotated[str, Field(max_length=20)]] = Field(
         default_factory=list, max_length=100, description=f"CLD3's codes; {UNKNOWN!r} where there is none"
     )
-    where: str = Field("", max_length=100_000, description="a condition in SQL over the columns of pairs")
-    view: str | None = Field(None, max_length=200, description="only pairs of this view")
-    safe: bool = Field(True, description="leave out what the lake's rule calls unsafe, or has no score")
+    where: str = Field(
+        default="", max_length=100_000, description="a condition in SQL over the columns of pairs"
+    )
+    view: str | None = Field(default=None, max_length=200, description="only pairs of this view")
+    safe: bool = Field(
+        default=True, description="leave out what the lake's rule calls unsafe, or has no score"
+    )
 
     @field_validator("ranges")
     @classmethod

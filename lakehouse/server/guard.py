@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lakehouse.server import metrics
@@ -68,38 +69,30 @@ class Guard:
             await send(message)
 
         with metrics.OPEN.track_inprogress():
-            try:
-                await self._app(scope, body.receive, sending)
-            except BodyTooLargeError:
-                if not status:
-                    metrics.REFUSED.labels("body").inc()
-                    await _refuse(sending, 413, f"more than {self._limits.body_bytes:,} bytes")
+            await self._app(scope, body.receive, sending)
         route = getattr(scope.get("route"), "path", "other")
         metrics.REQUESTS.labels(route, str(status)).inc()
         metrics.SECONDS.labels(route).observe(time.monotonic() - begin)
 
 
-class BodyTooLargeError(Exception):
-    """A body went on past what is allowed, whatever its header had announced."""
-
-
 class _Body:
-    """A request's body, counted as it comes."""
+    """A request's body, counted as it comes, whatever its header announced."""
 
     def __init__(self, receive: Receive, most: int) -> None:
         self._receive = receive
-        self._left = most
+        self._most = self._left = most
 
     async def receive(self) -> Message:
         message = await self._receive()
         self._left -= len(message.get("body", b""))
         if self._left < 0:
-            raise BodyTooLargeError
+            metrics.REFUSED.labels("body").inc()
+            raise HTTPException(413, f"more than {self._most:,} bytes")
         return message
 
 
 class Pace:
-    """A bucket of `burst` requests per address that refills at `rate` a second; a `rate` of 0 has no limit."""
+    """A bucket of `burst` requests per address that refills at `rate` a second; at 0 there is no limit."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float]) -> None:
         self._rate, self._burst, self._clock = rate, burst, clock

@@ -14,8 +14,6 @@ class Limits:
 
     k: int = 10_000
     """results of one search at most"""
-    page: int = 200
-    """rows of one answer that carries whole rows, at most"""
     body_bytes: int = 8 * 1024 * 1024
     """of a request: a picture of `image_bytes` in base64, and some text"""
     image_bytes: int = 5 * 1024 * 1024
@@ -38,6 +36,8 @@ class Limits:
     """for each of them, as DuckDB takes it"""
     versions: int = 4
     """versions of the lake (head and releases) kept open at a time"""
+    diff_rows: int = 5_000_000
+    """pairs up to which two versions are compared here; beyond it `lake release diff` is for"""
     rate: float = 20.0
     """requests a second that one address may make in the long run; 0 for no limit"""
     burst: int = 200

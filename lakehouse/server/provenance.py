@@ -8,12 +8,14 @@ from lakehouse.errors import UsageError
 from lakehouse.events import Event
 from lakehouse.server.versions import Opened
 
-_ATTEMPTS = """
-select attempt, status, error, http_status, final_url, content_type, opt_out, fetched_at::varchar as fetched_at, batch
+_ATTEMPTS = """select attempt, status, error, http_status, final_url, content_type, opt_out,
+    fetched_at::varchar as fetched_at, batch
 from downloads where url_id = ? order by attempt limit 20
 """
 _SCORES = "select scorer, value, batch from scores where sample_id = ? order by scorer"
-_CAPTIONS = "select sample_id, text, language, similarity from pairs where url_id = ? order by sample_id limit 50"
+_CAPTIONS = (
+    "select sample_id, text, language, similarity from pairs where url_id = ? order by sample_id limit 50"
+)
 
 
 def provenance(opened: Opened, sample_id: int) -> dict[str, Any]:

@@ -23,20 +23,22 @@ class Search(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    text: str | None = Field(None, max_length=100_000)
-    image: str | None = Field(None, description="an encoded picture in base64, or as a data: URL")
-    image_url: str | None = Field(None, max_length=4_000)
-    embedding: list[float] | None = Field(None, max_length=8_192)
-    sample_id: str | None = Field(None, pattern=r"^-?[0-9]{1,19}$", description="a pair of the lake")
-    like: Literal["image", "text"] = Field("image", description="with sample_id: which of its vectors")
-    modality: Literal["image", "text"] = Field("image", description="which vectors are searched")
-    model: str | None = Field(None, max_length=100)
-    release: str | None = Field(None, max_length=100)
+    text: str | None = Field(default=None, max_length=100_000)
+    image: str | None = Field(default=None, description="an encoded picture in base64, or as a data: URL")
+    image_url: str | None = Field(default=None, max_length=4_000)
+    embedding: list[float] | None = Field(default=None, max_length=8_192)
+    sample_id: str | None = Field(default=None, pattern=r"^-?[0-9]{1,19}$", description="a pair of the lake")
+    like: Literal["image", "text"] = Field(
+        default="image", description="with sample_id: which of its vectors"
+    )
+    modality: Literal["image", "text"] = Field(default="image", description="which vectors are searched")
+    model: str | None = Field(default=None, max_length=100)
+    release: str | None = Field(default=None, max_length=100)
     filters: Filters = Filters()
-    k: int = Field(60, ge=1, le=1_000_000)
-    offset: int = Field(0, ge=0, le=1_000_000)
+    k: int = Field(default=60, ge=1, le=1_000_000)
+    offset: int = Field(default=0, ge=0, le=1_000_000)
     collapse: Literal["none", "same", "near"] = "same"
-    aesthetic_score: int | None = Field(None, ge=0, le=9)
+    aesthetic_score: int | None = Field(default=None, ge=0, le=9)
     aesthetic_weight: float = Field(0.5, ge=0, le=1)
 
     @property
@@ -51,7 +53,9 @@ def query(
     search: Search, limits: Limits, network: Network, where: str | None, columns: tuple[str, ...]
 ) -> Query:
     """`search` for the index, its picture read. Raises UsageError for what cannot be meant."""
-    asked = [name for name in ("text", "image", "image_url", "embedding", "sample_id") if _asked(search, name)]
+    asked = [
+        name for name in ("text", "image", "image_url", "embedding", "sample_id") if _asked(search, name)
+    ]
     if len(asked) != 1:
         raise UsageError("search for one thing: text, image, image_url, embedding or sample_id")
     if search.k + search.offset > limits.k:
@@ -59,7 +63,9 @@ def query(
     what: dict[str, Any] = {}
     if search.text is not None:
         if len(search.text) > limits.text_chars:
-            raise UsageError(f"the text has {len(search.text):,} characters: {limits.text_chars:,} are allowed")
+            raise UsageError(
+                f"the text has {len(search.text):,} characters: {limits.text_chars:,} are allowed"
+            )
         what["text"] = search.text
     elif search.image is not None:
         what["picture"] = given(search.image, limits)

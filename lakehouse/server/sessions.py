@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -119,7 +120,7 @@ class Sessions:
 
     def __init__(self, lake: Lake, limits: Limits, only: Iterable[str] | None = None) -> None:
         self._limits = limits
-        self._make = lambda: Session(lake, limits, only)
+        self._make: Callable[[], Session] = partial(Session, lake, limits, only)
         self._free: queue.LifoQueue[Session | None] = queue.LifoQueue()
         for _ in range(limits.sessions - 1):
             self._free.put(None)  # made when there is a need

@@ -1,0 +1,38 @@
+"""serve: the HTTP API and the web page."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from lakehouse.cli.base import main
+from lakehouse.errors import UsageError
+
+TOKEN = "LAKE_TOKEN"  # not an argument: every user of a machine sees the arguments of its processes
+SHORTEST = 16  # characters of a token: nobody shall guess one
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True)
+@click.option("--release", metavar="NAME", help="Serve this release alone.")
+@click.pass_obj
+def serve(root: str | None, host: str, port: int, release: str | None) -> None:
+    """The web page and the HTTP API of a lake, read-only.
+
+    With LAKE_TOKEN set, who sends it may save subsets and ask for removal.
+    """
+    import uvicorn
+
+    from lakehouse import open_lake
+    from lakehouse.server.app import application
+
+    lake = open_lake(root, release=release)
+    token = os.environ.get(TOKEN) or None
+    if token is not None and len(token) < SHORTEST:
+        raise UsageError(f"{TOKEN} has {len(token)} characters: take {SHORTEST} or more, at random")
+    app = application(lake, lake.settings.server, token)
+    what = "read-only" if token is None or lake.moment else "read-only but for who has the token"
+    click.echo(f"{lake!r}, {what}: http://{host}:{port}/ (Ctrl-C ends it)", err=True)
+    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)

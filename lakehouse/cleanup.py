@@ -1,6 +1,7 @@
 """What a lake no longer needs: orphaned and spooled files, generations that nothing pins, old versions.
 
-A release needs none of it: its pins are batches, and a batch that a release pins is never taken out.
+A release needs none of it: its pins are batches, and a batch that a release pins is never taken out. Pictures
+that the settings do not keep go too, whatever their age; of those, releases have that many less.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pyarrow.fs as pafs
+from distributed import Client
 
-from lakehouse import care, faults, releases, run, soundness, spool
+from lakehouse import care, faults, releases, removal, retention, run, soundness, spool
 from lakehouse.batch import where
 from lakehouse.claims import holds
 from lakehouse.errors import ConflictError
@@ -20,6 +23,7 @@ from lakehouse.lake import Lake
 from lakehouse.stages import stages
 from lakehouse.storage import storage_errors
 from lakehouse.tables import open_table
+from transforms.tombstones import Keys
 
 AGE = timedelta(days=7)  # older than any run: what is younger may belong to a task that still writes
 
@@ -43,9 +47,16 @@ class Plan:
     orphans: Mapping[str, int] = field(default_factory=dict)  # path below the root -> bytes
     generations: Sequence[Generation] = ()
     versions: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # as `Table.prune` gives it
+    pictures: Keys = field(default_factory=lambda: np.zeros(0, np.int64))  # url_ids of those not kept
+    waiting: Sequence[str] = ()  # stages that have yet to look at them: until then they stay
 
     def __bool__(self) -> bool:
-        return bool(self.orphans or self.generations or self.versions)
+        return bool(self.orphans or self.generations or self.versions or self.drops)
+
+    @property
+    def drops(self) -> bool:
+        """Whether pictures go."""
+        return len(self.pictures) > 0 and not self.waiting
 
 
 def plan(lake: Lake, age: timedelta = AGE) -> Plan:
@@ -64,11 +75,16 @@ def plan(lake: Lake, age: timedelta = AGE) -> Plan:
             if count:
                 versions[folder.spec.name] = oldest, count
     orphans.update(_old(lake, _spooled(lake, state), before))
-    return Plan(age, orphans, _generations(lake, state, before), versions)
+    pictures = retention.unkept(lake)
+    waiting = retention.unseen(lake) if len(pictures) else ()
+    return Plan(age, orphans, _generations(lake, state, before), versions, pictures, waiting)
 
 
-def clean(lake: Lake, planned: Plan) -> None:
-    """Takes away what was planned; interrupted, it is planned and done again."""
+def clean(lake: Lake, planned: Plan, client: Client | None = None) -> None:
+    """Takes away what was planned; interrupted, it is planned and done again.
+
+    Pictures are dropped on the workers of `client`, or here.
+    """
     _refuse_live(lake.ledger.state())
     for path in planned.orphans:
         lake.storage.remove(path)
@@ -81,6 +97,8 @@ def clean(lake: Lake, planned: Plan) -> None:
         faults.point("cleanup:pruned")
         lake.ledger.pruned(name, oldest)
         faults.point("cleanup:recorded")
+    if planned.drops:
+        removal.drop(lake, planned.pictures, client)
 
 
 def _refuse_live(state: Events) -> None:

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class Found:
     pairs: pa.Table
     pictures: Keys  # url_ids whose attempts and picture leave
     urls: Keys  # url_ids that are refused from now on, beside what was asked for
+    dropped: Keys = field(default_factory=lambda: np.zeros(0, np.int64))  # url_ids whose picture alone leaves
 
 
 def find(lake: Lake, asked: Tombstones, run: Run) -> Found:

@@ -12,6 +12,8 @@ A removal is a batch of the table `removals`, written in this order, each step r
 6. the ledger marks the removal **done**.
 
 Interrupted, it is completed by `complete`, which `lake remove --yes` and `lake run` begin with.
+
+`drop` takes pictures alone in the same way: what was downloaded of them stays, and nothing is refused.
 """
 
 from __future__ import annotations
@@ -38,13 +40,14 @@ from lakehouse.events import REMOVALS
 from lakehouse.fingerprints import fingerprint
 from lakehouse.lake import Lake
 from lakehouse.ledger import LEASE, Claim, Result, Withdrawn
-from lakehouse.matching import Found, Run, find
+from lakehouse.matching import PAIRS, Found, Run, find
 from lakehouse.stages import stages
 from lakehouse.tables import Replacement, Table, open_table
 from lakehouse.tombstones import PAIR
 from transforms.tombstones import Keys, Tombstones
 
-PICTURE = "picture"  # a kind of rows in `removals`, beside PAIR: what left
+# Kinds of rows in `removals`, beside PAIR, that say what left: all of a URL, the picture alone
+PICTURE, DROPPED = "picture", "dropped"
 ROWS_AT_ONCE = 1 << 20  # in a file of the table `removals`
 FIRST = ("stored_pairs", "candidates")  # tables that rows leave first: what views of pairs stand on
 
@@ -83,12 +86,28 @@ def remove(lake: Lake, asked: Tombstones, reason: str, client: Client | None = N
     ConflictError, and does nothing, while another driver writes to the lake.
     """
     _refuse_nothing(asked)
+    return _remove(lake, lambda run: find(lake, asked, run), asked, reason, client)
+
+
+def drop(lake: Lake, pictures: Keys, client: Client | None = None) -> Report:
+    """Takes the pictures of these url_ids out for good, of all releases too; all else of them stays.
+
+    Raises ConflictError, and does nothing, while another driver writes to the lake.
+    """
+    none = np.zeros(0, np.int64)
+    found = Found(PAIRS.empty_table(), none, none, pictures)
+    return _remove(lake, lambda run: found, Tombstones(), "not kept", client)
+
+
+def _remove(
+    lake: Lake, look: Callable[[Run], Found], asked: Tombstones, reason: str, client: Client | None
+) -> Report:
     complete(lake, client)
     claim = _claim(lake)
     try:
         faults.point("removals:claimed")
         _settle(lake)
-        found = find(lake, asked, _runner(client, lambda: lake.ledger.renew(claim)))
+        found = look(_runner(client, lambda: lake.ledger.renew(claim)))
         _request(lake, claim, asked, found, reason)
     except BaseException:
         _give_up(lake, claim)
@@ -168,7 +187,7 @@ def _request(lake: Lake, claim: Claim, asked: Tombstones, found: Found, reason: 
     said = {"reason": reason, "at": datetime.now(UTC), "unit": f"{REMOVALS}:{claim.batch}"}
     refused = _refused(asked, found)
     parts = [_rows_of(kind, keys) for kind, keys in refused.keys.items()]
-    parts.append(_rows_of(PICTURE, found.pictures))
+    parts += [_rows_of(PICTURE, found.pictures), _rows_of(DROPPED, found.dropped)]
     pairs = found.pairs
     parts.append(_rows_of(PAIR, pairs["sample_id"], url_id=pairs["url_id"], pair_batch=pairs["batch"]))
     files = []
@@ -270,14 +289,17 @@ def _spec(lake: Lake, name: str) -> schema.TableSpec:
 
 
 def _keys_of(found: Found) -> dict[str, Keys]:
-    """Sorted keys of the rows that leave, by the column they are of."""
-    return {"sample_id": np.unique(found.pairs["sample_id"].to_numpy()), "url_id": found.pictures}
+    """Sorted keys of the rows that leave, by the column they are of, or the table that they leave alone."""
+    pictures = np.union1d(found.pictures, found.dropped)
+    pairs = np.unique(found.pairs["sample_id"].to_numpy())
+    return {"sample_id": pairs, "url_id": found.pictures, "images": pictures}
 
 
 def _keys_asked(rows: pa.Table) -> dict[str, Keys]:
     """The same from a removal's own rows."""
-    pairs, pictures = tombstones.hashes(rows, PAIR), tombstones.hashes(rows, PICTURE)
-    return {"sample_id": np.unique(pairs), "url_id": np.unique(pictures)}
+    pairs, pictures, dropped = (tombstones.hashes(rows, kind) for kind in (PAIR, PICTURE, DROPPED))
+    whole = np.union1d(pictures, dropped)
+    return {"sample_id": np.unique(pairs), "url_id": np.unique(pictures), "images": whole}
 
 
 def _measured(lake: Lake, keys: Mapping[str, Keys], run: Run) -> Gone:
@@ -294,9 +316,10 @@ def _measured(lake: Lake, keys: Mapping[str, Keys], run: Run) -> Gone:
 
 def _splits(table: Table, keys: Mapping[str, Keys], write: bool) -> list[Delayed]:
     column = "sample_id" if "sample_id" in table.spec.schema.names else "url_id"
-    if len(keys[column]) == 0:
+    wanted = keys.get(table.spec.name, keys[column])
+    if len(wanted) == 0:
         return []
-    shared = delayed(keys[column])
+    shared = delayed(wanted)
     return [delayed(_split)(table, piece, column, shared, write) for piece in table.pieces()]
 
 

@@ -59,7 +59,7 @@ REMOVALS = pa.schema(
             "kind",
             pa.string(),
             "content",
-            "what `hash` is of: of tombstones, transforms.tombstones; pair or picture: what left the lake",
+            "what `hash` is of: of tombstones, transforms.tombstones; pair, picture or dropped: what left",
             nullable=False,
         ),
         columns.column("hash", pa.int64(), "content", "64 bits of a hash: no URL, no text", nullable=False),

@@ -43,6 +43,7 @@ SECTIONS = (
     "downloads",
     "network",
     "refused",
+    "retention",
     "crawls",
     "reads",
     "models",
@@ -99,6 +100,13 @@ class Writes:
 
 
 @dataclass(frozen=True)
+class Retention:
+    """What `lake cleanup` leaves of what was made. Never decides about what is made."""
+
+    pictures: str = "all"  # "all", "none", or the view whose pictures stay
+
+
+@dataclass(frozen=True)
 class Crawls:
     """Where crawls are looked up by their names."""
 
@@ -132,6 +140,7 @@ class Settings:
     downloads: DownloadRules = field(default_factory=DownloadRules)
     network: Network = field(default_factory=Network)
     refused: HashLists = field(default_factory=HashLists)
+    retention: Retention = field(default_factory=Retention)
     crawls: Crawls = field(default_factory=Crawls)
     reads: Reads = field(default_factory=Reads)
     server: Limits = field(default_factory=Limits)
@@ -199,6 +208,7 @@ def parse(storage: Storage, told: Mapping[str, Any]) -> Settings:
         downloads=_section(DownloadRules, "downloads", told),
         network=_section(Network, "network", told, environment=True),
         refused=_refused(storage, told),
+        retention=_section(Retention, "retention", told),
         crawls=_section(Crawls, "crawls", told, environment=True),
         reads=_section(Reads, "reads", told, environment=True),
         server=_section(Limits, "server", told, environment=True),

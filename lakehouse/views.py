@@ -188,6 +188,15 @@ def sample_ids(settings: Settings, view: str) -> npt.NDArray[np.int64]:
     return ids
 
 
+def url_ids(lake: Lake, view: str) -> npt.NDArray[np.int64]:
+    """The different url_ids of `view` at head. Raises UsageError where it has none."""
+    definition(lake, view)
+    name = identifier(view)
+    rows = query(lake, f"select distinct url_id::bigint as url_id from {name} where url_id is not null")
+    ids: npt.NDArray[np.int64] = rows["url_id"].to_numpy()
+    return ids
+
+
 # ---------------------------------------------------------------------- what a reader sees
 
 

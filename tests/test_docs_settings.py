@@ -12,7 +12,7 @@ from doc_pages import ROOT, Block, blocks, section, table
 
 from lakehouse.lake import Lake
 from lakehouse.server.limits import Limits
-from lakehouse.settings import SECTIONS, Batches, Cluster, Crawls, Writes, parse
+from lakehouse.settings import SECTIONS, Batches, Cluster, Crawls, Retention, Writes, parse
 from lakehouse.storage import Storage
 from transforms.candidates.rules import CandidateRules
 from transforms.downloads.rules import DownloadRules, HashLists, Network
@@ -27,6 +27,7 @@ WITH_KEYS = {
     "downloads": DownloadRules(),
     "network": Network(),
     "refused": HashLists(),
+    "retention": Retention(),
     "crawls": Crawls(),
     "reads": Reads(),
     "server": Limits(),

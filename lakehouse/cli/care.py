@@ -65,13 +65,15 @@ def compact(root: str | None, table: Sequence[str]) -> None:
     help="Take away what is older alone.",
 )
 @click.option("--yes", is_flag=True, help="Do it; without it, only say what would be done.")
+@cluster_options
 @click.pass_obj
-def cleanup(root: str | None, days: int, yes: bool) -> None:
-    """Take away what nothing needs: orphaned files, unpinned generations, old native versions."""
+def cleanup(root: str | None, /, days: int, yes: bool, **cluster: Any) -> None:
+    """Take away what nothing needs: orphaned files, unpinned generations, old versions, unkept pictures."""
     from datetime import timedelta
 
     from lakehouse import cleanup as cleaning
     from lakehouse import open_lake
+    from lakehouse.cluster import connect
 
     lake = open_lake(root)
     planned = cleaning.plan(lake, timedelta(days=days))
@@ -82,8 +84,16 @@ def cleanup(root: str | None, days: int, yes: bool) -> None:
         click.echo(f"{old.key}: {old.rows:,} rows of generation {old.number}, which no release pins")
     for name, (oldest, _) in planned.versions.items():
         click.echo(f"{name}: what only native versions before {oldest} need")
+    if len(planned.pictures):
+        told = f"images: {len(planned.pictures):,} pictures that [retention] does not keep"
+        stay = f"; they stay until these are done: {', '.join(planned.waiting)}" if planned.waiting else ""
+        click.echo(told + stay)
     if not planned:
         click.echo(f"nothing older than {days} days can go")
+    elif yes and planned.drops:
+        with connect(lake.settings.with_cluster(**cluster).cluster) as client:
+            cleaning.clean(lake, planned, client)
+        click.echo("done", err=True)
     elif yes:
         cleaning.clean(lake, planned)
         click.echo("done", err=True)

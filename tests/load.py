@@ -28,14 +28,6 @@ from lakehouse.storage import Storage
 from transforms import columns
 from transforms.downloads import FETCHED, DownloadRules, Network, Tally, fetch_spooled
 
-RULES = DownloadRules(
-    connect_seconds=10,
-    read_seconds=4,
-    total_seconds=6,
-    grace_seconds=1,
-    max_bytes=200_000,
-    retry_seconds=0.1,
-)
 # Kinds of pages, how many of a hundred are of it, and the status and code that become of it
 KINDS = {
     "loris": (5, ("timeout", None)),
@@ -48,6 +40,18 @@ KINDS = {
 }
 TWICE = ("reset", "busy")  # kinds that are tried again
 PICTURES = [encoded(photo(200, 150, seed), quality=90) for seed in range(8)]
+
+
+def rules(seconds: float) -> DownloadRules:
+    """Rules by which what stalls is waited for so long; what answers has that long on a busy machine too."""
+    return DownloadRules(
+        connect_seconds=seconds,
+        read_seconds=seconds * 2 / 3,
+        total_seconds=seconds,
+        grace_seconds=seconds / 2,
+        max_bytes=200_000,
+        retry_seconds=0.1,
+    )
 
 
 def urls(count: int, hosts: int) -> list[str]:
@@ -99,7 +103,7 @@ class Page(asyncio.Protocol):
             self._whole("200 OK", PICTURES[int(number) % len(PICTURES)])
         elif kind == "loris":
             self.transport.write(b"HTTP/1.1 200 OK\r\n")
-            self.writing = loop.call_later(0.5, self._drip, b"X-A: b\r\n", 0.5)
+            self.writing = loop.call_later(1, self._drip, b"X-A: b\r\n", 1)
         elif kind == "stall":
             self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n" + PICTURES[0][:2000])
         elif kind == "endless":
@@ -177,23 +181,24 @@ def _process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def fetch(port: int, count: int, hosts: int, in_flight: int, folder: str) -> dict[str, Any]:
+def fetch(port: int, count: int, hosts: int, in_flight: int, seconds: int, folder: str) -> dict[str, Any]:
     """Fetches all in a process of its own; says what became of it."""
-    with _process("fetch", str(port), str(count), str(hosts), str(in_flight), folder) as process:
+    numbers = map(str, (port, count, hosts, in_flight, seconds))
+    with _process("fetch", *numbers, folder) as process:
         assert process.stdout is not None
         lines = process.stdout.read().splitlines()
         found: dict[str, Any] = json.loads(lines[-1])
         return found
 
 
-def fetching(port: int, asked: Sequence[str], in_flight: int, folder: str) -> dict[str, Any]:
+def fetching(port: int, asked: Sequence[str], in_flight: int, seconds: float, folder: str) -> dict[str, Any]:
     """Fetches `asked` as a worker does, and watches its own memory."""
     network = Network(AGENT, {"*.test": ("127.0.0.1", port)}, in_flight=in_flight, host_delay_seconds=0.01)
     spool, tally = Spool(Storage(folder), "spool"), _Watched()
     begin, cpu = time.monotonic(), time.process_time()
     wrong: Counter[str] = Counter()
     seen: Counter[str] = Counter()
-    for part in fetch_spooled(frame(list(asked)), RULES, network, spool, tally):
+    for part in fetch_spooled(frame(list(asked)), rules(seconds), network, spool, tally):
         rows = columns.to_arrow(part, columns.counted(FETCHED))
         for row in rows.filter(pa.compute.is_null(rows[columns.COUNT])).to_pylist():
             seen[row["url"]] += 1
@@ -228,5 +233,5 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         asyncio.run(serve())
     else:
-        numbers = [int(text) for text in sys.argv[2:6]]
-        print(json.dumps(fetching(numbers[0], urls(numbers[1], numbers[2]), numbers[3], sys.argv[6])))
+        port, count, hosts, places, limit = (int(text) for text in sys.argv[2:7])
+        print(json.dumps(fetching(port, urls(count, hosts), places, limit, sys.argv[7])))

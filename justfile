@@ -54,6 +54,14 @@ release name *args:
 serve *args:
     uv run lake serve {{args}}
 
+# make the vector index that searches use, or add what is missing from it
+index *args:
+    uv run lake index {{args}}
+
+# the pairs nearest to a text: just search "a red apple" --where "width >= 512"
+search text *args:
+    uv run lake search "{{text}}" {{args}}
+
 # a subset leaves the lake: just export webdataset --view laion2b_en --to DIR
 export *args:
     uv run lake export {{args}}

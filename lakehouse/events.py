@@ -77,6 +77,11 @@ class Events:
         """Generations, as (key, number), whose rows a cleanup took out."""
         return {(event["key"], event["generation"]) for event in self.rows if event["event"] == "drop"}
 
+    def indexed(self, name: str) -> Event | None:
+        """The newest event about the vector index of the table `name`."""
+        found = [e for e in self.rows if e["event"] == "index" and e["key"] == name]
+        return max(found, key=lambda e: e["at"], default=None)
+
     def withdrawn(self, first: int = 1, last: int | None = None) -> list[Event]:
         """Per batch of a key, the rows that removals took out: of all removals, or of `first` to `last`."""
         found = [(e, int(e["units"][0].rpartition(":")[2])) for e in self.rows if e["event"] == "withdraw"]

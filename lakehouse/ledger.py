@@ -350,6 +350,12 @@ class Ledger:
             event = {"key": name, "batch": 0, "event": "compact", "files": found, "version": version}
             self._append(lambda state: [event], ["compact"])
 
+    def indexed(self, name: str, version: int, rows: int, size: int, seconds: float, details: str) -> None:
+        """Records how the vector index of the table `name` was made or brought up to date."""
+        event = {"key": name, "batch": 0, "event": "index", "version": version, "owner": owner()}
+        told = {**event, "rows": rows, "bytes": size, "seconds": seconds, "details": details}
+        self._append(lambda state: [told], ["index"])
+
     def dropped(self, key: str, generation: int, batches: tuple[int, int]) -> None:
         """Records that the rows of a generation are gone."""
         event = {"key": key, "batch": batches[1], "event": "drop", "generation": generation, "owner": owner()}

@@ -21,10 +21,12 @@ import pyarrow as pa
 from lakehouse import views
 from lakehouse.collapse import Collapse, keep
 from lakehouse.errors import UsageError
+from lakehouse.index import tuning
 from lakehouse.lake import Lake, model_errors
 from lakehouse.sqlfiles import identifier
+from lakehouse.tables.indexing import Modality
 from lakehouse.tables.lance import LanceFormat
-from lakehouse.vectors import Ids, LanceVectors, Modality, Nearest, PublishedVectors, Vector, Vectors
+from lakehouse.vectors import Ids, LanceVectors, Nearest, PublishedVectors, Vector, Vectors
 from transforms.embeddings import UnreadablePictureError, embed_images, embed_texts
 from transforms.scores import heads
 
@@ -126,6 +128,10 @@ class Searcher:
         """Whether there are embeddings of ratings for the model."""
         return heads.ratings(self.model) is not None
 
+    def vectors(self, ids: Ids, modality: Modality = "image") -> Mapping[int, Vector]:
+        """The vectors (float32 [D]) of those of the sample_ids `ids` (int64) that have some."""
+        return self._current().of(ids, modality)
+
     def find(self, query: Query, connection: Connection | None = None) -> Found:
         """The pairs nearest to what `query` says.
 
@@ -152,7 +158,7 @@ class Searcher:
             raise UsageError(f"nothing is embedded with {self.model} yet: `lake run`")
         table = self._lake.table(self._key)
         if isinstance(table, LanceFormat):
-            return LanceVectors(table, pin)
+            return LanceVectors(table, pin, tuning(self._lake, self.model))
         return PublishedVectors(self._lake, self._key, pin)
 
     def _current(self) -> Vectors:

@@ -1,15 +1,55 @@
-"""search: nearest neighbours."""
+"""index, search, atlas: nearest neighbours, and a map of them."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from lakehouse.cli.base import FORMATS, main, moment_options
+from lakehouse.cli.base import FORMATS, as_json, main, moment_options
 from lakehouse.errors import UsageError
+
+
+@main.command()
+@click.option("--model", metavar="M", help="Whose embeddings; default: every model's.")
+@click.option(
+    "--memory",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="GB",
+    help="What a model's index may take.  [default: 16]",
+)
+@click.option("--new", "anew", is_flag=True, help="Make it from the beginning.")
+@as_json
+@click.pass_obj
+def index(root: str | None, model: str | None, memory: float | None, anew: bool, as_json: bool) -> None:
+    """Make the vector index that searches use, or add what is missing from it."""
+    from lakehouse import index as indexing
+    from lakehouse import open_lake
+
+    lake = open_lake(root)
+    models = [spec.name for spec in lake.settings.models]
+    if model is not None and model not in models:
+        raise UsageError(f"no model {model!r} in lake.toml; there are {', '.join(models)}")
+    rules = indexing.IndexRules()
+    if memory is not None:
+        rules = dataclasses.replace(rules, memory=int(memory * 1e9))
+    made = [
+        report
+        for name in ([model] if model else models)
+        for report in indexing.update(lake, name, rules, anew)
+    ]
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(report) for report in made], indent=2))
+        return
+    for report in made:
+        line = f"{report.model}, {report.modality} vectors: {report.done}"
+        if report.tuning is not None:
+            line += f": {report.rows:,} rows, {report.bytes:,} bytes, recall@10 {report.tuning.recall:.3f}"
+        click.echo(line)
 
 
 @main.command()
@@ -83,3 +123,35 @@ def search(
     if timings:
         steps = ", ".join(f"{step} {seconds * 1000:.1f} ms" for step, seconds in found.seconds.items())
         print(f"{found.how}: {steps}", file=sys.stderr)
+
+
+@main.command()
+@click.argument("view")
+@click.option(
+    "--sample", type=click.IntRange(1), default=20_000, show_default=True, help="At most so many rows."
+)
+@click.option("--model", metavar="M", help="Whose vectors; default: the lake's first model.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where the page is served.")
+@click.option("--port", type=click.IntRange(1, 65535), default=5055, show_default=True)
+@click.option("--to", type=click.Path(dir_okay=False), help="Only write the file that Embedding Atlas reads.")
+@moment_options
+@click.pass_obj
+def atlas(
+    root: str | None,
+    view: str,
+    sample: int,
+    model: str | None,
+    host: str,
+    port: int,
+    to: str | None,
+    release: str | None,
+    at: Sequence[str],
+) -> None:
+    """A map of a view: pictures, captions and scores in Embedding Atlas (extra `atlas`)."""
+    from lakehouse import atlas, open_lake
+
+    lake = open_lake(root, release=release, at=at)
+    if to is not None:
+        click.echo(f"wrote {atlas.write(lake, view, Path(to), sample, model):,} rows to {to}", err=True)
+        return
+    atlas.show(lake, view, sample, model, host, port)

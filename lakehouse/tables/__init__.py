@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("LANCE_LOG", "error")  # before lance is imported: else it warns of every new dataset
+os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")  # of an index's statistics: megabytes
 
 from lakehouse.schema import TableSpec
 from lakehouse.storage import Storage

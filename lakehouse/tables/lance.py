@@ -22,6 +22,7 @@ from lance.fragment import FragmentMetadata, write_fragments
 from lakehouse.errors import StorageError, UsageError
 from lakehouse.schema import TableSpec
 from lakehouse.storage import Storage, explain, storage_errors
+from lakehouse.tables import indexing
 from lakehouse.tables.base import DataFile, Range, Replacement, Version, among, grouped, predicate
 from lakehouse.tables.delta import LINEAGE
 from transforms import columns as frames
@@ -235,10 +236,14 @@ class LanceFormat:
 
         Reads 16 bytes a row.
         """
+        key = self.spec.key[0]
+        schema = pa.schema([(key, pa.int64()), ("place", pa.int64())])
         dataset = self._open()
         if dataset is None:
-            return 0, pa.RecordBatchReader.from_batches(_placed_schema(self.spec), [])
-        return int(dataset.version), placed(dataset, self.spec, ranges)
+            return 0, pa.RecordBatchReader.from_batches(schema, [])
+        return int(dataset.version), pa.RecordBatchReader.from_batches(
+            schema, _places(dataset, key, ranges, schema)
+        )
 
     def at(self, version: int, places: Sequence[int], column: str) -> pa.ChunkedArray:
         """`column` of the rows at `places` of a version, in their order."""
@@ -327,13 +332,12 @@ class LanceFormat:
         return int(committed.version)
 
     def purge(self) -> int:
-        """Drops indices, which hold what they were made of, and all versions but the newest."""
+        """Takes what left out of the indices, and drops all versions but the newest."""
         dataset = self._open()
         assert dataset is not None  # there is something to purge
         self.storage.check_writable()
         with storage_errors(self.uri), self.storage.settled(self.spec.name):
-            for index in dataset.describe_indices():
-                dataset.drop_index(index.name)
+            indexing.forget(dataset)
             dataset.cleanup_old_versions(
                 older_than=timedelta(0), delete_unverified=True, error_if_tagged_old_versions=False
             )
@@ -375,16 +379,6 @@ class LanceFormat:
         if dataset is None:
             return []
         return [_version(dataset, entry) for entry in reversed(dataset.versions())]
-
-
-def _placed_schema(spec: TableSpec) -> pa.Schema:
-    return pa.schema([(spec.key[0], pa.int64()), ("place", pa.int64())])
-
-
-def placed(dataset: lance.LanceDataset, spec: TableSpec, ranges: Sequence[Range]) -> pa.RecordBatchReader:
-    """Key and place, which is what `take` takes, of the rows of `ranges`."""
-    schema = _placed_schema(spec)
-    return pa.RecordBatchReader.from_batches(schema, _places(dataset, spec.key[0], ranges, schema))
 
 
 def _places(

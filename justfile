@@ -62,6 +62,10 @@ index *args:
 search text *args:
     uv run lake search "{{text}}" {{args}}
 
+# take over what you have already: just import img2dataset DIR
+import *args:
+    uv run lake import {{args}}
+
 # a subset leaves the lake: just export webdataset --view laion2b_en --to DIR
 export *args:
     uv run lake export {{args}}

@@ -16,6 +16,7 @@ import argparse
 import io
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import tempfile
@@ -34,7 +35,7 @@ from lakehouse.lake import Lake
 from lakehouse.ledger import Result
 
 ENVS = Path(__file__).parents[1] / "bench-envs"
-PEER = ("img2dataset==1.47.0", "setuptools<81")
+PEER = ("img2dataset==1.47.0", "setuptools<81", "pandas<3")
 SHARD = 10_000
 BATCH = 10_000  # pairs, of the lake
 DIFFERENT = 500  # pictures; the rows take them in turns
@@ -172,6 +173,8 @@ def main() -> None:
             spent["ours"].append(ours(root / "lake", root / f"ours-{run}"))
             spent["peer"].append(peer(samples, args.rows, root / f"peer-{run}"))
             spent["floor"].append(floor(images, args.rows, root))
+            for name in ("ours", "peer"):
+                shutil.rmtree(root / f"{name}-{run}")
     cpu = {name: statistics.median(run["cpu"] for run in runs) for name, runs in spent.items()}
     wall = {name: statistics.median(run["wall"] for run in runs) for name, runs in spent.items()}
     for name in spent:

@@ -105,9 +105,17 @@ def reproduce(
     known = {stage.name: stage for stage in stages(made)}
     outcomes = {key: Outcome(key) for step in steps for key in step.done}
     numbers: dict[tuple[str, int], int] = {}
+    absent: set[str] = set()  # works that name batches which are not made again
     for step in steps:
-        if step.stage not in known or any(work.startswith(lineage.IMPORT) for work in step.works):
-            outcomes[step.stage].details = ["no stage of today makes it: it was imported"]
+        imported = step.stage not in known or any(work.startswith(lineage.IMPORT) for work in step.works)
+        if imported or absent.intersection(step.works):
+            why = (
+                "no stage of today makes it: it was imported"
+                if imported
+                else "it was made of what was imported"
+            )
+            outcomes[step.stage].details = [why]
+            absent.update(f"{key}:{step.batch}" for key in step.done)
             continue
         report(step)
         stage = _faithful(known[step.stage], step)

@@ -17,11 +17,12 @@ from demo_lake import assert_sound
 from distributed import Client
 
 from lakehouse import lake as lakes
-from lakehouse import run, views
+from lakehouse import releases, run, views
 from lakehouse.errors import UsageError
 from lakehouse.imports import laion
 from lakehouse.imports.account import account
 from lakehouse.lake import Lake
+from lakehouse.reproduce import reproduce
 from lakehouse.stages import chosen
 from transforms.candidates.keys import sample_id
 
@@ -140,6 +141,17 @@ def test_the_lineage_names_files_and_hashes(folder: Path, lake: Lake, client: Cl
     details = [json.loads(event["details"]) for event in lake.ledger.done(KEY)]
     told = {each["file"]: each["sha256"] for detail in details for each in detail["imported"]}
     assert told[str(path)] == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_reproduction_says_that_they_were_imported(
+    folder: Path, lake: Lake, client: Client, tmp_path: Path
+) -> None:
+    laion.bring(lake, client, str(folder))
+    releases.create(lake, "v1")
+    outcomes = {each.key: each for each in reproduce(lake, "v1", str(tmp_path / "again"), client)}
+    assert outcomes[KEY].verdict == "not rebuilt"
+    assert outcomes[KEY].details == ["no stage of today makes it: it was imported"]
+    assert outcomes["candidates"].verdict == outcomes["scores/similarity_laion"].verdict == "equal"
 
 
 def test_a_folder_without_anything_of_laions_is_refused(lake: Lake, tmp_path: Path) -> None:

@@ -8,14 +8,16 @@ import re
 from pathlib import Path
 
 import pytest
+from distributed import Client
 from PIL import Image
 
-from lakehouse import views
+from lakehouse import removal, requests, views
 from lakehouse.errors import UsageError
 from lakehouse.lake import Lake
 from lakehouse.papers.card import card
 from lakehouse.papers.gallery import gallery
 from lakehouse.papers.report import report
+from tests import lakes
 
 FETCHED = re.compile(r"""(?:src|href|url)\s*[=(]\s*["']?(?!data:|#)([^"')\s>]+)""")
 
@@ -37,7 +39,9 @@ def test_a_report_has_a_section_and_the_rows_of_each_file(demo: Lake) -> None:
         assert f'<section id="{path.stem}">' in page
     kept = views.query(demo, "select count(*) as n from laion2b_en").to_pylist()[0]["n"]
     assert re.search(rf"<td>laion2b_en</td>\s*<td class=n>{kept}</td>", page)
-    assert page.count("<svg") >= 1
+    scorers = views.query(demo, "select distinct scorer from scores").num_rows
+    # hosts, languages, repeated_pictures, safety, similarity_by_language, size_histogram, and one per scorer
+    assert page.count("<svg") == 6 + scorers
 
 
 def test_a_gallery_shows_the_pairs_nearest_to_the_threshold(demo: Lake, near: str) -> None:
@@ -73,6 +77,14 @@ def test_a_card_tells_rules_models_and_counts(demo: Lake) -> None:
     assert "| `min_bytes` | 5,000 |" in text  # LAION's, in bytes
     assert re.search(r"`weights_sha256` \| [0-9a-f]{64}", text)
     assert "similarity_demo | 0.46" in text
+
+
+def test_a_card_tells_what_was_removed(tmp_path: Path, client: Client) -> None:
+    lake = lakes.small(tmp_path / "lake")
+    assert "## Removals\n\nNone." in card(lake)
+    asked = requests.request(lake.settings.candidates, {"url": [lakes.candidate("apple")["url"]]}, [])
+    removal.remove(lake, asked, "", client)
+    assert re.search(r"\| removals:1 \| \d{4}-\d\d-\d\d \| 1 \| 1 \|", card(lake))
 
 
 def test_text_from_the_web_stays_text(demo: Lake, near: str) -> None:

@@ -13,6 +13,7 @@ from lakehouse.papers.page import number
 from lakehouse.stages import stages
 
 MOST = 15  # lines of a table in the card: what is beyond is summed up in one line
+CELL = 200  # characters of a cell; the rest of a long list of rules is in lake.toml
 
 LANGUAGES = """
 select coalesce(language, '(none)') as language, count(*) as pairs, count(similarity) as scored
@@ -41,6 +42,7 @@ def card(lake: Lake) -> str:
         "## Languages\n\n" + _table(views.query(lake, LANGUAGES).to_pylist()),
         "## Safety\n\n" + _table(views.query(lake, "select * from safety").to_pylist(), 100),
         f"## Licences\n\n{RIGHTS}\n\n" + _table(views.query(lake, LICENSES).to_pylist()),
+        _removals(lake),
         _checks(lake),
     ]
     return "\n\n".join(parts) + "\n"
@@ -98,13 +100,26 @@ def _thresholds(lake: Lake) -> str:
     return "## Thresholds\n\n" + _table(rows, 100)
 
 
+def _removals(lake: Lake) -> str:
+    """What was taken out, per removal: they hold for every release."""
+    state = lake.ledger.state()
+    rows: dict[str, dict[str, Any]] = {}
+    for event in state.withdrawn():
+        (removal,) = event["units"]
+        row = rows.setdefault(removal, {"removal": removal, "on": f"{event['at']:%Y-%m-%d}"})
+        for key, name in (("candidates", "pairs"), ("images", "pictures")):
+            row[name] = row.get(name, 0) + (event["rows"] if event["key"] == key else 0)
+    return "## Removals\n\n" + _table(list(rows.values()), 100)
+
+
 def _checks(lake: Lake) -> str:
     name = next((r.name for r in reversed(releases.list_releases(lake))), "NAME")
     return (
         "## How to check, and how to be taken out\n\n"
         f"- `lake release verify {name}` reads every byte again and compares rows and checksums.\n"
         "- `lake show SAMPLE_ID` shows where a row comes from, and what each stage made of it.\n"
-        f"- Who speaks for this dataset: `{lake.settings.network.user_agent}`"
+        f"- Who speaks for this dataset: `{lake.settings.network.user_agent}`. Ask there to be taken out, "
+        "with the picture's URL; `lake remove --url URL` takes it out of every table and release."
     )
 
 
@@ -142,4 +157,5 @@ def _line(cells: Any) -> str:
 
 def _cell(value: Any) -> str:
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple | set | frozenset) else number(value)
-    return " ".join(text.split()).replace("|", "\\|")[:200]
+    line = " ".join(text.split())
+    return (line if len(line) <= CELL else f"{line[: CELL - 1]}…").replace("|", "\\|")

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from markupsafe import Markup
 
 from lakehouse import sqlfiles, views
@@ -14,8 +15,13 @@ from lakehouse.papers import plots
 from lakehouse.papers.page import render
 
 ROWS = 60  # of a table that a reader sees; the SQL gives the rest
-#: how a file of sql/reports says that it is drawn: "Plot: bars of rows by language"
-PLOT = re.compile(r"^-- Plot: (?P<kind>bars|columns) of (?P<value>\w+) by (?P<label>\w+)", re.M)
+#: how a file of sql/reports says that it is drawn: "Plot: bars of rows by language", a plot for each value of
+#: another column where it ends in "for each scorer"
+PLOT = re.compile(
+    r"^-- Plot: (?P<kind>bars|columns|histogram) of (?P<value>\w+) by (?P<label>\w+)"
+    r"(?: for each (?P<each>\w+))?",
+    re.M,
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,19 @@ def _plot(rows: pa.Table, text: str) -> Markup | None:
     if asked is None or len(rows) == 0:
         return None
     found = rows.filter(rows[asked["value"]].is_valid())
-    draw = plots.bars if asked["kind"] == "bars" else plots.columns
-    labels = ["(none)" if label is None else label for label in found[asked["label"]].to_pylist()]
-    return draw(labels, [float(value) for value in found[asked["value"]].to_pylist()], asked[0][9:])
+    title = f"{asked['value']} by {asked['label']}"
+    if asked["each"] is None:
+        return _drawn(found, asked, title)
+    names = found[asked["each"]].unique().to_pylist()
+    each = found[asked["each"]]
+    return Markup().join(
+        _drawn(found.filter(pc.equal(each, name)), asked, f"{name}: {title}") for name in names
+    )
+
+
+def _drawn(rows: pa.Table, asked: re.Match[str], title: str) -> Markup:
+    labels = ["(none)" if label is None else label for label in rows[asked["label"]].to_pylist()]
+    values = [float(value) for value in rows[asked["value"]].to_pylist()]
+    if asked["kind"] == "histogram":
+        return plots.histogram([float(label) for label in labels], values, title)
+    return (plots.bars if asked["kind"] == "bars" else plots.columns)(labels, values, title)

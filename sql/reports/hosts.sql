@@ -8,6 +8,7 @@
 --   fetched_share  of those that were asked for
 --   kept           pairs that pass the filter of their language
 --
+-- Plot: bars of pairs by host
 -- Source: pairs, laion5b.
 with
 all_pairs as (

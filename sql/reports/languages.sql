@@ -7,6 +7,7 @@
 --   kept, kept_share in the split of their language, and as a share of those with a similarity
 --   characters       mean length of the texts
 --
+-- Plot: bars of pairs by language
 -- Source: pairs, laion5b.
 with
 all_pairs as (

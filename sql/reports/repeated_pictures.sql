@@ -8,6 +8,7 @@
 --   repeated   pictures that could go: all but one of each group
 --   largest    size of the largest group
 --
+-- Plot: bars of repeated by way
 -- Source: newest_downloads, duplicates.
 with
 groups as (

@@ -4,7 +4,7 @@
 --
 --   rule, scorer, threshold   as in active_thresholds
 --   known                     pairs with a fetched picture and a value of the scorer
---   above                     those at or above the threshold
+--   above                     those at or above the threshold; NULL where none is known for the scorer
 --   share                     of the known, 0 to 1
 --
 -- Plot: bars of share by rule
@@ -25,7 +25,10 @@ select
     rules.scorer,
     rules.value as threshold,
     count(measured.score) as known,
-    count(*) filter (where isfinite(measured.score) and measured.score >= rules.value) as above,
+    case
+        when rules.value is not null
+            then count(*) filter (where isfinite(measured.score) and measured.score >= rules.value)
+    end as above,
     round(above / nullif(known, 0), 4) as share
 from active_thresholds as rules
 inner join scored

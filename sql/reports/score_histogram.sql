@@ -7,6 +7,7 @@
 --   rows
 --   below      the share of the scorer's values under low, 0 to 1
 --
+-- Plot: histogram of rows by low for each scorer
 -- Source: scores.
 with
 binned as (

@@ -7,6 +7,7 @@
 --   p5, p25, p50, p75, p95       its quantiles: so many hundredths of the pairs lie under it
 --   threshold, kept_share        of the language's split, and the share at or over it, 0 to 1
 --
+-- Plot: bars of p50 by language
 -- Source: pairs, active_thresholds.
 with
 by_rule as (

@@ -7,6 +7,7 @@
 --   pictures
 --   at_least     the share of pictures whose shorter side is low or more, 0 to 1
 --
+-- Plot: columns of pictures by low
 -- Source: newest_downloads.
 with
 classes as (

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -17,12 +18,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from lakehouse.imports import files
 from transforms import columns
 from transforms.candidates.errors import UnreadableUnit
 from transforms.downloads import NOTHING, DownloadRules
 from transforms.downloads.outcome import FETCHED
 from transforms.downloads.refused import load
 from transforms.downloads.rules import HashLists
+from transforms.files import READS
 from transforms.imports import shards
 from transforms.imports.taken import Take
 
@@ -170,3 +173,19 @@ def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "00001.parquet").write_bytes(b"nothing")
     with pytest.raises(UnreadableUnit, match="no parquet file"):
         rows(str(tmp_path / "00001.parquet"))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_shards_in_a_store_are_read_as_those_in_a_folder(layout: str) -> None:
+    local, remote = IMPORTS / layout, f"memory://{layout}"
+    memory = fsspec.filesystem("memory")
+    for path in local.rglob("*"):
+        if path.is_file():
+            memory.pipe(f"/{layout}/{path.relative_to(local)}", path.read_bytes())
+    assert list(files.listed(remote)) == [
+        f"{remote.replace('//', '///')}/{p.name}" for p in sorted(local.iterdir())
+    ]
+    path = f"{remote}/{LAYOUTS[layout]}"
+    assert rows(path) == rows(str(local / LAYOUTS[layout]))
+    assert dict(shards.pictures(path)) == dict(shards.pictures(str(local / LAYOUTS[layout])))
+    assert files.digest(path, READS) == files.digest(str(local / LAYOUTS[layout]), READS)

@@ -223,8 +223,11 @@ def _refused(storage: Storage, told: Mapping[str, Any]) -> HashLists:
     lists = _section(HashLists, "refused", told)
     if not storage.is_local:
         return lists
-    files = tuple(f if "://" in f else str(Path(storage.root) / f) for f in lists.files)
-    return dataclasses.replace(lists, files=files)
+    files, expected = (
+        tuple(f if "://" in f else str(Path(storage.root) / f) for f in some)
+        for some in (lists.files, lists.expected)
+    )
+    return dataclasses.replace(lists, files=files, expected=expected)
 
 
 def _candidates(told: Mapping[str, Any]) -> CandidateRules:

@@ -32,6 +32,7 @@ from lakehouse.tombstones import tombstones
 from transforms import candidates as extraction
 from transforms import columns, downloads, embeddings, joins, scores
 from transforms.candidates.withdrawn import not_withdrawn
+from transforms.downloads.rules import HashLists
 from transforms.embeddings.model import ModelSpec
 from transforms.files import open_file
 from transforms.imports.taken import Take
@@ -209,9 +210,9 @@ def _imported(lake: Lake, units: Iterable[str]) -> Mapping[str, Any]:
 
 
 def _lists(lake: Lake, works: Sequence[str]) -> Mapping[str, Any]:
-    """The lists of what must not be stored that a batch is held against, by their files' hashes."""
+    """The lists of what must not be stored, or must come, that a batch is held against, by their hashes."""
     found = []
-    for path in lake.settings.refused.files:
+    for path in (*lake.settings.refused.files, *lake.settings.refused.expected):
         try:
             with open_file(path, lake.settings.reads) as file:
                 digest = hashlib.sha256()
@@ -233,7 +234,7 @@ def _build_downloads(lake: Lake, works: Sequence[str], options: Options) -> Sequ
         urls, told = _unfetched(lake, batches_of(works)["candidates"])
         counts = [told]
     refused, withdrawn = downloads.NOTHING, tombstones(lake)
-    if lake.settings.refused.files or withdrawn is not None:
+    if lake.settings.refused != HashLists() or withdrawn is not None:
         refused = delayed(downloads.load)(lake.settings.refused, lake.settings.reads, withdrawn)
     units = set() if options.retry else units_behind(lake, works)
     if shards := {s.unit: s.path for s in _shards(lake, units)}:

@@ -185,3 +185,40 @@ def test_an_entry_takes_eight_bytes(tmp_path: Path) -> None:
     (tmp_path / "many.parquet").write_bytes(file.getvalue())
     refused = load(HashLists((str(tmp_path / "many.parquet"),)))
     assert sum(keys.nbytes for keys in refused.lists[0].keys.keys.values()) == 8 * 200_000
+
+
+def expecting(tmp_path: Path, **columns: object) -> Refused:
+    path = tmp_path / "expected.parquet"
+    pq.write_table(pa.table(columns), path)
+    return load(HashLists(expected=(str(path),)))
+
+
+@pytest.mark.parametrize("kind", ["sha256", "sha1", "md5"])
+def test_what_is_expected_of_a_url(kind: str, tmp_path: Path) -> None:
+    """The file that its publisher saw is taken, another is not; who is not listed may bring anything."""
+    names = ("as_it_was", "changed", "either", "null", "unlisted")
+    urls = [f"http://pictures.test/{name}.jpg" for name in names]
+    good, bad = digest(kind, GOOD), digest(kind, BAD)
+    refused = expecting(
+        tmp_path,
+        url=[urls[0], urls[1], urls[2], urls[2], urls[3]],
+        **{kind: [good.upper(), bad, bad, good, None]},
+    )
+    with serving({f"/{name}.jpg": answer(GOOD) for name in names}) as server:
+        out = fetch_partition(frame(urls), PATIENT, network(server), refused)
+    found = dict(zip(names, data_rows(out), strict=True))
+    assert {name for name in names if found[name]["status"] != "success"} == {"changed"}
+    changed = found["changed"]
+    assert (changed["status"], changed["error"]) == ("unexpected", f"{kind} is another than expected")
+    assert (changed["sha256"], changed["image"]) == (digest("sha256", GOOD), None)
+    assert counts(out)["u", "note:unexpected"] == 1
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"url": ["http://a.test/"]}, {"md5": ["ab" * 16]}, {"url": ["http://a.test/"], "md5": ["ab"]}],
+    ids=["no digest", "no url", "no md5"],
+)
+def test_a_list_of_what_is_expected_that_is_none(columns: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises(BadListError, match=r"expected\.parquet"):
+        expecting(tmp_path, **columns)

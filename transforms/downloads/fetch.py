@@ -233,9 +233,9 @@ class Fetcher:
             attempt.seconds -= loop.time() - begin
         if answer.status == 200:
             if is_quick(answer.body):  # a thread would cost a tenth of it
-                self._examine(answer, outcome)
+                self._examine(attempt.url, answer, outcome)
             else:
-                await loop.run_in_executor(self.decoders, self._examine, answer, outcome)
+                await loop.run_in_executor(self.decoders, self._examine, attempt.url, answer, outcome)
             self._end(attempt)
             return
         attempt.current = self._next(url, answer, outcome)
@@ -244,10 +244,9 @@ class Fetcher:
             raise DownloadError(DownloadStatus.TOO_MANY_REDIRECTS, f"more than {rules.redirects} redirects")
         self._send(attempt)
 
-    def _examine(self, answer: Answer, outcome: Outcome) -> None:
-        outcome.examine(
-            decoded(answer.body, answer.encoding, self._rules.max_bytes), self._rules, self._refused
-        )
+    def _examine(self, url: str, answer: Answer, outcome: Outcome) -> None:
+        body = decoded(answer.body, answer.encoding, self._rules.max_bytes)
+        outcome.examine(url, body, self._rules, self._refused)
 
     def _next(self, current: URL, answer: Answer, outcome: Outcome) -> str:
         """Where an answer other than 200 leads. Raises DownloadError if nowhere, or nowhere allowed."""

@@ -69,8 +69,8 @@ class Outcome:
             text = content_type.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
             self.content_type = text[:HEADER_CHARS]
 
-    def examine(self, body: _File, rules: DownloadRules, refused: Refused) -> None:
-        """Hash, check, decode and resize the file `body`. Raises DownloadError if it gives no picture.
+    def examine(self, url: str, body: _File, rules: DownloadRules, refused: Refused) -> None:
+        """Hash, check, decode and resize what came for `url`. Raises DownloadError if it gives no picture.
 
         Of a file that `refused` has nothing is kept that would tell it: no hash, no size.
         """
@@ -78,6 +78,7 @@ class Outcome:
         md5 = hashlib.md5(body, usedforsecurity=False).hexdigest()
         refused.file(body, sha256, md5)
         try:
+            refused.unexpected(url, body, sha256, md5)
             if len(body) < rules.min_bytes:
                 raise DownloadError(DownloadStatus.TOO_SMALL, f"fewer than {rules.min_bytes} bytes")
             found = picture(body, rules)

@@ -11,6 +11,10 @@ entry; empty lines and lines that begin with # are passed over:
 In a parquet file the columns are named by their kinds (or `url`): digests and perceptual hashes are strings
 in hex or binary, perceptual hashes may be integers too. Other columns are not read.
 
+The other way round, a list of what is *expected* has for URLs the digest that their file must have: a
+parquet file with the columns `url` and one or more of `sha256`, `sha1` and `md5`, such as img2dataset's own
+metadata. What else comes from such a URL is not stored; a URL that no list has may bring anything.
+
 Of an entry 8 bytes are held (`transforms.tombstones` says what that means), of a perceptual hash 8 for each
 bit of the distance and 8 more, so that a worker has room for millions.
 """
@@ -64,10 +68,25 @@ class HashList:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What the files of URLs must be, by one kind of digest: int64[n] each, sorted by URL."""
+
+    kind: str
+    urls: Keys
+    digests: Keys
+
+    def allows(self, url: int, digest: int) -> bool:
+        """Whether nothing is expected of the URL, or just that; a URL may be listed with several."""
+        first, end = np.searchsorted(self.urls, url, "left"), np.searchsorted(self.urls, url, "right")
+        return bool(first == end or (self.digests[first:end] == digest).any())
+
+
+@dataclass(frozen=True)
 class Refused:
     """All lists of a lake. What one of them names is refused with the status ``listed`` and its name."""
 
     lists: Sequence[HashList] = ()
+    expected: Sequence[Expected] = ()
 
     def url(self, url: str) -> None:
         """Raises DownloadError where a list has `url`, or a digest of it in UTF-8."""
@@ -92,6 +111,16 @@ class Refused:
                 found.setdefault("sha1", _digest("sha1", body))
             _refuse(some, found)
 
+    def unexpected(self, url: str, body: bytes, sha256: str, md5: str) -> None:
+        """Raises DownloadError where a list expects another file of `url`; two digests are known already."""
+        if not self.expected:
+            return
+        key, known = text_key(url), {"sha256": digest_key(sha256), "md5": digest_key(md5)}
+        for some in self.expected:
+            digest = known[some.kind] if some.kind in known else _digest(some.kind, body)
+            if not some.allows(key, digest):
+                raise DownloadError(DownloadStatus.UNEXPECTED, f"{some.kind} is another than expected")
+
     def picture(self, phash: int) -> None:
         """Raises DownloadError where a list has a perceptual hash near to `phash`."""
         for some in self.lists:
@@ -108,7 +137,39 @@ def load(lists: HashLists, reads: Reads = READS, withdrawn: Tombstones | None = 
     Raises OSError where a list cannot be read, BadListError where it is none.
     """
     found = [_load(path, lists.phash_distance, reads) for path in lists.files]
-    return Refused(found if withdrawn is None else [*found, HashList(WITHDRAWN, withdrawn)])
+    expected = [some for path in lists.expected for some in _expected(path, reads)]
+    return Refused(found if withdrawn is None else [*found, HashList(WITHDRAWN, withdrawn)], expected)
+
+
+def _expected(path: str, reads: Reads) -> Iterator[Expected]:
+    with open_file(path, reads) as opened:
+        is_parquet = opened.read(len(_PARQUET)) == _PARQUET
+        opened.seek(0)
+        file = pq.ParquetFile(opened) if is_parquet else None
+        names = [] if file is None else [name for name in file.schema_arrow.names if name in _BARE.values()]
+        if file is None or not names or "url" not in file.schema_arrow.names:
+            raise BadListError(f"{path} is no parquet file with url and one of {', '.join(_BARE.values())}")
+        for name in names:
+            yield _expected_of(file, path, name)
+
+
+def _expected_of(file: pq.ParquetFile, path: str, kind: str) -> Expected:
+    urls, digests, row = array("q"), array("q"), 0
+    for batch in file.iter_batches(_ROWS, columns=["url", kind]):
+        for number, (url, digest) in enumerate(
+            zip(*(c.to_pylist() for c in batch.columns), strict=True), row + 1
+        ):
+            if url is None or digest is None:
+                continue
+            try:
+                digests.append(_key(kind, _text(digest)))
+            except ValueError as error:
+                raise BadListError(f"{path}, row {number}: {_text(digest)[:80]!r} is no {kind}") from error
+            urls.append(text_key(url))
+        row += len(batch)
+    keys = np.frombuffer(urls, np.int64)
+    order = np.argsort(keys, kind="stable")
+    return Expected(kind, keys[order], np.frombuffer(digests, np.int64)[order])
 
 
 def _load(path: str, distance: int, reads: Reads) -> HashList:

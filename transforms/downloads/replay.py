@@ -164,7 +164,7 @@ def _read_partition(
     """The outcome of each row of `frame` (`_GIVEN` and `_INDEX`), its archives read once each, in order."""
     located = pa.Table.from_pandas(frame[["url", "archive", "offsets"]], preserve_index=False).to_pylist()
     outcomes = [Outcome() for _ in located]
-    by_archive: dict[int, list[tuple[list[int], Outcome]]] = {}
+    by_archive: dict[int, list[tuple[list[int], str, Outcome]]] = {}
     for row, outcome in zip(located, outcomes, strict=True):
         if row["archive"] is None:
             outcome.fail(DownloadError(DownloadStatus.NOT_ARCHIVED, "no record of the URL"))
@@ -175,21 +175,21 @@ def _read_partition(
             except DownloadError as failure:
                 outcome.fail(failure)
             else:
-                by_archive.setdefault(row["archive"], []).append((offsets, outcome))
+                by_archive.setdefault(row["archive"], []).append((offsets, row["url"], outcome))
     for number, wanted in by_archive.items():
         with open_file(archives[number], reads) as file:
-            for offsets, outcome in sorted(wanted, key=lambda each: each[0]):
+            for offsets, url, outcome in sorted(wanted, key=lambda each: each[0]):
                 try:
-                    _follow(file, offsets, rules, refused, outcome)
+                    _follow(file, offsets, url, rules, refused, outcome)
                 except DownloadError as failure:
                     outcome.fail(failure)
     return rows(frame, outcomes)
 
 
 def _follow(
-    file: BinaryIO, offsets: Sequence[int], rules: DownloadRules, refused: Refused, outcome: Outcome
+    file: BinaryIO, offsets: Sequence[int], url: str, rules: DownloadRules, refused: Refused, outcome: Outcome
 ) -> None:
-    """Fill in `outcome` from the records at `offsets`. Raises DownloadError if they give no picture."""
+    """Fill in `url`'s outcome from the records at `offsets`. Raises DownloadError if they give no picture."""
     for offset in offsets:
         file.seek(offset)
         record = next(iter(ArchiveIterator(file, parse_http=False)))
@@ -203,7 +203,7 @@ def _follow(
         tags = headers.get_multiple("X-Robots-Tag")
         refuse_head(tags, headers.get("TDM-Reservation"), outcome, rules, PRODUCT)
         if code == 200:
-            outcome.examine(_body(record, rules), rules, refused)
+            outcome.examine(url, _body(record, rules), rules, refused)
             return
         location = headers.get("Location")
         if code not in REDIRECTS or location is None:

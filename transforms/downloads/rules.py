@@ -139,7 +139,7 @@ class DownloadRules:
 
 @dataclass(frozen=True)
 class HashLists:
-    """Lists of what must not be stored (`transforms.downloads.refused`).
+    """Lists of what must not be stored, and of what must come (`transforms.downloads.refused`).
 
     They hold for what is fetched from now on and make no row stale: a list that grows every week must not
     ask for everything to be fetched again. Each batch's lineage says which lists it was held against.
@@ -149,6 +149,8 @@ class HashLists:
 
     files: tuple[str, ...] = ()
     """paths or URLs, as workers see them"""
+    expected: tuple[str, ...] = ()
+    """parquet files of URLs and the digest that each one's file must have, as their publisher recorded it"""
     phash_distance: int = 4
     """bits in which a perceptual hash may differ from one in a list, of 64 (ours: of 300 photos none differed
     in more from the hash that the package ImageHash gives the original)"""

@@ -42,6 +42,8 @@ class DownloadStatus(StrEnum):
     """the file has more bytes than allowed, as sent or once decoded"""
     LISTED = "listed"
     """the URL, the file or its perceptual hash is on a list of what must not be stored; `error` says which"""
+    UNEXPECTED = "unexpected"
+    """the file has not the digest that a list of expected ones has for its URL; `error` says which kind"""
     NOT_IMAGE = "not_image"
     """the body is no picture in any format that we know"""
     REFUSED_FORMAT = "refused_format"

@@ -232,10 +232,9 @@ def make(folder: Path, rows: int) -> dict[str, Any]:
         cosines = queries @ vectors.T
         for name, mask in leaves.items():
             here = mask[places]
-            ids = np.concatenate(
-                [best[name][0], np.broadcast_to(places[here], (QUERIES, here.sum()))], axis=1
-            )
-            some = np.concatenate([best[name][1], cosines[:, here]], axis=1)
+            new = np.broadcast_to(places[here], (asked[name], int(here.sum())))
+            ids = np.concatenate([best[name][0], new], axis=1)
+            some = np.concatenate([best[name][1], cosines[: asked[name], here]], axis=1)
             first = np.argpartition(-some, min(K, some.shape[1]) - 1, axis=1)[:, :K]
             best[name] = (np.take_along_axis(ids, first, 1), np.take_along_axis(some, first, 1))
     np.save(folder / "truth.npy", best["all"][0])

@@ -29,9 +29,11 @@ def test_the_wheel_carries_sql_models_and_pictures(wheel: Path) -> None:
         for path in (ROOT / folder).iterdir()
         if path.is_file()
     }
+    page = {str(path.relative_to(ROOT)) for path in (ROOT / "lakehouse/server/page").rglob("*.*")}
     assert len(sql) > 10
     assert len(data) > 5
-    assert sql | data <= inside
+    assert len(page) > 10
+    assert sql | data | page <= inside
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ def focused(page: Any) -> str:
     return found
 
 
+@pytest.mark.slow
 def test_a_search_a_card_and_back_by_keyboard_alone(visit: Visit) -> None:
     page = visit()
     page.keyboard.press("/")
@@ -41,6 +42,7 @@ def test_a_search_a_card_and_back_by_keyboard_alone(visit: Visit) -> None:
     assert focused(page) == "open"
 
 
+@pytest.mark.slow
 def test_every_control_has_a_name_and_every_picture_a_text(visit: Visit) -> None:
     page = visit()
     page.locator(".facet").first.wait_for()
@@ -55,6 +57,7 @@ def test_every_control_has_a_name_and_every_picture_a_text(visit: Visit) -> None
     assert page.get_attribute("html", "lang") == "en"
 
 
+@pytest.mark.slow
 def test_a_phone_has_all_of_it_in_its_width(visit: Visit) -> None:
     page = visit("?q=a+bicycle", viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
@@ -69,6 +72,7 @@ def test_a_phone_has_all_of_it_in_its_width(visit: Visit) -> None:
     assert page.evaluate("document.querySelector('dialog').scrollWidth") <= 360
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_its_ground(visit: Visit, scheme: Any) -> None:
     """WCAG 2.2, 1.4.3: a contrast of 4.5 at least."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from browsing import Visit, captions, counted, matching, settled, until
 from serving import Served
 
@@ -59,6 +60,7 @@ def test_filters_count_at_once_and_hold_for_the_results(visit: Visit, served: Se
     counted(page, held(served, SAFE))
 
 
+@pytest.mark.slow
 def test_a_wrong_condition_is_told_beside_its_field(visit: Visit) -> None:
     page = visit()
     page.fill("#where", "colour = 'red'")
@@ -70,6 +72,7 @@ def test_a_wrong_condition_is_told_beside_its_field(visit: Visit) -> None:
     visit.troubles[:] = [said for said in visit.troubles if "422" not in said]
 
 
+@pytest.mark.slow
 def test_sliders_move_by_keyboard(visit: Visit, served: Served) -> None:
     page = visit()
     before = matching(page)
@@ -84,6 +87,7 @@ def test_sliders_move_by_keyboard(visit: Visit, served: Served) -> None:
     assert wanted < before
 
 
+@pytest.mark.slow
 def test_results_go_on_as_one_scrolls(visit: Visit) -> None:
     page = visit()
     first = len(captions(page))
@@ -95,6 +99,7 @@ def test_results_go_on_as_one_scrolls(visit: Visit) -> None:
     until(page, "document.querySelectorAll('.card').length > 60")
 
 
+@pytest.mark.slow
 def test_more_like_a_result_and_by_its_caption(visit: Visit) -> None:
     page = visit("?q=a+bicycle")
     first = captions(page)[0]
@@ -112,6 +117,7 @@ def test_more_like_a_result_and_by_its_caption(visit: Visit) -> None:
     assert page.input_value("#text") == first
 
 
+@pytest.mark.slow
 def test_a_picture_from_ones_own_machine(visit: Visit, served: Served) -> None:
     wanted = served.search(text="a bicycle", k=1)[0]
     picture = served.ask(f"/api/thumbnail/{wanted['url_id']}").body
@@ -122,6 +128,7 @@ def test_a_picture_from_ones_own_machine(visit: Visit, served: Served) -> None:
     assert captions(page)[0] == wanted["text"]
 
 
+@pytest.mark.slow
 def test_captions_and_safe_mode_are_switches_in_the_address(visit: Visit, served: Served) -> None:
     page = visit()
     page.uncheck("#captions")

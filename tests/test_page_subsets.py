@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from browsing import Visit, counted
 from commands import lake as command
 from serving import TOKEN, Served
@@ -23,6 +24,7 @@ def save(page: Any, name: str) -> str:
     return told
 
 
+@pytest.mark.slow
 def test_a_subset_is_a_view_of_the_lake_and_its_command_exports_it(
     visit: Visit,
     served: Served,
@@ -62,6 +64,7 @@ def test_saving_again_makes_the_next_version_and_keeps_the_one_before(
     assert views.query(served.lake, "select sample_id from german_v1").num_rows == before
 
 
+@pytest.mark.slow
 def test_a_wrong_token_is_told_and_nothing_saved(visit: Visit, served: Served) -> None:
     page = visit()
     page.click("#save")
@@ -73,6 +76,7 @@ def test_a_wrong_token_is_told_and_nothing_saved(visit: Visit, served: Served) -
     visit.troubles[:] = [said for said in visit.troubles if "403" not in said]
 
 
+@pytest.mark.slow
 def test_a_card_tells_where_a_pair_comes_from_and_takes_a_request(
     visit: Visit,
     served: Served,

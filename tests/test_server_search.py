@@ -90,7 +90,7 @@ def test_a_pair_tells_where_it_comes_from(served: Served) -> None:
     assert told["attempts"][-1]["status"] == "success"
     assert {row["scorer"] for row in told["scores"]} >= {"similarity_demo", "punsafe_opennsfw"}
     keys = {batch["key"] for batch in told["batches"]}
-    assert keys >= {"candidates", "downloads", "scores/similarity_demo"}
+    assert keys >= {"candidates", "downloads", "embeddings_demo", "scores/similarity_demo"}
     assert [model["name"] for model in told["models"]] == ["demo"]
     assert served.lake.storage.root not in str(told)
 

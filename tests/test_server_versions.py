@@ -39,6 +39,7 @@ def test_a_subset_saved_by_somebody_else_is_offered(followed: Served) -> None:
     assert "mine_v1" not in {v["name"] for v in followed.ask("/api/lake?release=v1").json["views"]}
 
 
+@pytest.mark.slow
 def test_what_is_removed_is_gone_at_once_and_the_page_tells_what_changed(
     followed: Served, visit: Visit
 ) -> None:

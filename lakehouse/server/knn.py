@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from lakehouse.errors import UsageError
 from lakehouse.server.conditions import Filters
-from lakehouse.server.searching import Search, find
+from lakehouse.server.searching import Element, Search, find
 from lakehouse.server.service import Service
 from lakehouse.server.versions import Opened
 
@@ -30,7 +30,7 @@ class Knn(BaseModel):
     text: str | None = Field(default=None, max_length=100_000)
     image: str | None = None
     image_url: str | None = Field(default=None, max_length=4_000)
-    embedding_input: list[float] | None = Field(default=None, max_length=8_192)
+    embedding_input: list[Element] | None = Field(default=None, max_length=8_192)
     modality: Literal["image", "text"] = "image"
     num_images: int = Field(default=100, ge=1, le=1_000_000)
     num_result_ids: int | None = Field(default=None, ge=1, le=1_000_000)

@@ -64,6 +64,12 @@ def _batches(
 ) -> list[dict[str, Any]]:
     """What the ledger says of the batches that made the pair's rows."""
     keys = [("candidates", pair["batch"]), *(("downloads", row["batch"]) for row in attempts)]
+    fetched = {f"downloads:{row['batch']}" for row in attempts}
+    keys += [
+        key
+        for key, event in events.items()
+        if key[0].startswith("embeddings_") and fetched & {*event["units"]}
+    ]
     keys += [(f"scores/{row['scorer']}", row["batch"]) for row in scores]
     found = []
     for key in dict.fromkeys(keys):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,7 +15,7 @@ from lakehouse.server.pictures import found_at, given
 from lakehouse.server.versions import Opened
 from transforms.downloads.rules import Network
 
-Int64 = Field(ge=-(1 << 63), lt=1 << 63)
+Element = Annotated[float, Field(ge=-1e30, le=1e30)]  # of a vector: finite as float32, too
 
 
 class Search(BaseModel):
@@ -26,7 +26,7 @@ class Search(BaseModel):
     text: str | None = Field(default=None, max_length=100_000)
     image: str | None = Field(default=None, description="an encoded picture in base64, or as a data: URL")
     image_url: str | None = Field(default=None, max_length=4_000)
-    embedding: list[float] | None = Field(default=None, max_length=8_192)
+    embedding: list[Element] | None = Field(default=None, max_length=8_192)
     sample_id: str | None = Field(default=None, pattern=r"^-?[0-9]{1,19}$", description="a pair of the lake")
     like: Literal["image", "text"] = Field(
         default="image", description="with sample_id: which of its vectors"

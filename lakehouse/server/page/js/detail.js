@@ -1,7 +1,7 @@
 // A pair's card: what is known of it, where it comes from, and the way to have it removed.
 
 import { get, post, thumbnail } from "./api.js";
-import { $, h, number, short, web } from "./dom.js";
+import { $, h, number, short, web, words } from "./dom.js";
 import { close, noWrites, open, tokenField } from "./dialogs.js";
 import { ask, state } from "./state.js";
 
@@ -9,7 +9,7 @@ const FACTS = ["language", "license", "similarity", "aesthetic", "punsafe", "pwa
 
 /** Opens the card of a row of results. */
 export async function detail(row, about) {
-  const text = h("p", { class: "text", dir: "auto" }, row.text);
+  const text = h("p", { class: "text", dir: "auto", tabindex: row.text.length > 300 ? 0 : null }, row.text);
   const facts = h("dl", { class: "facts" });
   const origin = h("div", {}, h("p", { class: "note" }, "Where it comes from…"));
   open("A pair",
@@ -18,7 +18,7 @@ export async function detail(row, about) {
       h("div", {}, text, facts,
         h("div", { class: "buttons" },
           h("button", { type: "button", onclick: () => go({ like: row.sample_id, by: "image" }) }, "More like this picture"),
-          h("button", { type: "button", class: "quiet", onclick: () => go({ text: row.text }) }, "Search by its caption"),
+          h("button", { type: "button", class: "quiet", onclick: () => go({ text: words(row.text) }) }, "Search by its caption"),
           h("button", { type: "button", class: "quiet", onclick: () => removal(row, about) }, "Ask for removal…")))),
     origin);
   try {

@@ -38,5 +38,8 @@ export function short(value) {
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(3)));
 }
 
+/** As much of a caption as is searched for: a model reads no more of it. */
+export const words = (text) => [...text].slice(0, 300).join("").trim();
+
 /** A web address if it is one that a link may lead to. */
 export const web = (url) => (/^https?:\/\//i.test(url || "") ? url : null);

@@ -23,7 +23,7 @@ export function prepare(about) {
   $("where").addEventListener("input", condition);
   $("reset").addEventListener("click", () => change({ ranges: {}, languages: [], where: "", view: "", safe: true }));
   $("show-filters").addEventListener("click", () => {
-    const open = $("filters").classList.toggle("open");
+    const open = $("filters").classList.toggle("shown");
     $("show-filters").setAttribute("aria-expanded", String(open));
   });
   for (let score = 0; score < 10; score++) $("aesthetic-score").append(h("option", { value: score }, String(score)));
@@ -67,6 +67,7 @@ export async function recount() {
     $("where-error").textContent = "";
     $("where").removeAttribute("aria-invalid");
     $("count").replaceChildren(h("strong", {}, number(counted.matching)), ` of ${number(counted.all)} pairs`);
+    $("show-filters").textContent = `Filters · ${number(counted.matching)}`;
     $("count-bar").style.width = `${counted.all ? (100 * counted.matching) / counted.all : 0}%`;
     for (const name of SHOWN) draw(name, found[name]);
     languages(found.language);

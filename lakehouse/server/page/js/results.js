@@ -1,7 +1,7 @@
 // The grid: rows of pictures that go on as one scrolls.
 
 import { newest, thumbnail } from "./api.js";
-import { $, h, number, short } from "./dom.js";
+import { $, h, number, short, words } from "./dom.js";
 import { ask, search, state } from "./state.js";
 
 const PAGE = 60;
@@ -78,7 +78,7 @@ function card(row) {
     row.cosine === null ? null : h("span", { class: "score", title: "cosine" }, short(row.cosine)),
     h("div", { class: "near" },
       h("button", { type: "button", onclick: () => ask({ like: row.sample_id, by: "image" }), title: "Search by this picture" }, "like it"),
-      h("button", { type: "button", onclick: () => ask({ text: row.text }), title: "Search by this caption" }, "caption")),
+      h("button", { type: "button", onclick: () => ask({ text: words(row.text) }), title: "Search by this caption" }, "caption")),
     h("p", { class: "caption", dir: "auto", "aria-hidden": "true" }, row.text));
   made.style.setProperty("--ratio", ratio.toFixed(3));
   return made;

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lakehouse import views
+from lakehouse import sqlfiles, views
 from lakehouse.collapse import Collapse, keep
 from lakehouse.errors import UsageError
 from lakehouse.index import tuning
@@ -109,6 +109,7 @@ class Searcher:
         self._key = f"embeddings_{self._spec.name}"
         self._lock = threading.RLock()
         self._connection: Connection | None = None
+        self._made = frozenset[str]()  # views that it has
         self._looked = -LOOK_SECONDS
         self._pins = lake.pins()
         self._vectors = self._opened()
@@ -142,7 +143,7 @@ class Searcher:
         vectors = self._current()
         with steps("embed"):
             vector = self._vector(query, vectors)
-        run = self._runner(connection)
+        run = self._runner(connection, query.where)
         chosen = None
         if query.where is not None:
             with steps("filter"):
@@ -174,22 +175,27 @@ class Searcher:
                 self._vectors = self._opened()
             return self._vectors
 
-    def _runner(self, connection: Connection | None) -> Run:
+    def _runner(self, connection: Connection | None, where: str | None) -> Run:
         """Runs SQL on `connection`, or on the searcher's own, which one thread at a time can use."""
+        reads = frozenset({"pairs"})
+        if connection is None and where is not None:
+            reads |= sqlfiles.references(_condition(where))
 
         def run(sql: str) -> pa.Table:
-            if connection is not None:
-                return connection.sql(sql).to_arrow_table()
-            with self._lock:
-                if self._connection is None:
-                    self._connection = views.connect(self._lake)
-                return self._connection.sql(sql).to_arrow_table()
-
-        def guarded(sql: str) -> pa.Table:
             with views.sql_errors():
-                return run(sql)
+                if connection is not None:
+                    return connection.sql(sql).to_arrow_table()
+                with self._lock:
+                    return self._own(reads).sql(sql).to_arrow_table()
 
-        return guarded
+        return run
+
+    def _own(self, reads: frozenset[str]) -> Connection:
+        """The searcher's connection, with the views that have been asked for: making all takes a second."""
+        if self._connection is None or not reads <= self._made:
+            self._made |= reads
+            self._connection = views.connect(self._lake, only=self._made)
+        return self._connection
 
     # ---------------------------------------------------------------- what is looked for
 
@@ -254,9 +260,13 @@ def _unit(vector: Vector) -> Vector:
     return (vector / length).astype(np.float32)
 
 
+def _condition(where: str) -> str:
+    return f"select sample_id from pairs where (\n{where}\n)"
+
+
 def _matching(run: Run, where: str) -> Ids:
     """Sorted sample_ids of the pairs that satisfy `where`."""
-    rows = run(f"select sample_id from pairs where (\n{where}\n)")
+    rows = run(_condition(where))
     ids: Ids = rows["sample_id"].to_numpy()
     return np.unique(ids)
 

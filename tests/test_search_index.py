@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from lance.file import LanceFileReader
 
-from lakehouse import care, index, releases, removal, requests
+from lakehouse import care, index, releases, removal, requests, soundness
 from lakehouse.errors import UsageError
 from lakehouse.index import IndexRules, choose
 from lakehouse.lake import Lake, init, open_lake
@@ -97,6 +97,10 @@ def test_a_release_is_searched_as_it_was(built: Lake) -> None:
     assert recall(lake, range(3_000)) >= 0.95
     newer = find(lake, Query(vector=IMAGES[4_000]))
     assert PLACE[newer.rows["sample_id"][0].as_py()] != 4_000
+
+
+def test_a_lake_with_an_index_is_sound(built: Lake) -> None:
+    assert soundness.inspect(built, full=False) == []
 
 
 def test_parameters_and_recall_are_in_the_ledger(built: Lake) -> None:

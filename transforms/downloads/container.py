@@ -107,6 +107,13 @@ def exif_orientation(exif: bytes) -> int:
     return 1
 
 
+def has_jumbf(data: bytes, name: str) -> bool:
+    """Whether a file may carry JUMBF boxes, in which Content Credentials stand (C2PA 2.1, appendix A)."""
+    if name == "JPEG":
+        return any(marker == 0xEB for marker, _, _ in _segments(data))
+    return (b"caBX" if name == "PNG" else b"C2PA") in data
+
+
 def jpeg_frame(data: bytes) -> Frame | None:
     """What the frame header of a JPEG announces; None where there is none before the first scan."""
     for marker, start, end in _segments(data):

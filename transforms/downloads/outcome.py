@@ -13,7 +13,10 @@ import pandas as pd
 import pyarrow as pa
 
 from transforms import columns
+from transforms.downloads.container import picture_format
+from transforms.downloads.credentials import training_signals
 from transforms.downloads.image import picture
+from transforms.downloads.policy import refuse_opt_outs
 from transforms.downloads.refused import Refused
 from transforms.downloads.rules import DownloadRules
 from transforms.downloads.status import DownloadError, DownloadStatus
@@ -81,6 +84,9 @@ class Outcome:
             refused.unexpected(url, body, sha256, md5)
             if len(body) < rules.min_bytes:
                 raise DownloadError(DownloadStatus.TOO_SMALL, f"fewer than {rules.min_bytes} bytes")
+            signals = training_signals(body, picture_format(body))
+            self.note(signals)
+            refuse_opt_outs(signals, rules)
             found = picture(body, rules)
             refused.picture(found.phash)
         except DownloadError as failure:

@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 from protego import Protego
 from yarl import URL
 
+from transforms.downloads.credentials import REFUSALS
 from transforms.downloads.rules import POLICY_BYTES, POLICY_HOSTS, POLICY_SECONDS, DownloadRules
 from transforms.downloads.status import DownloadError, DownloadStatus
 
@@ -91,6 +92,7 @@ def refuse_opt_outs(signals: Iterable[str], rules: DownloadRules) -> None:
     refused = {f"x-robots-tag: {name}" for name in rules.opt_out_directives} | {
         "tdm-reservation: 1",
         TDMREP_SIGNAL,
+        *REFUSALS,
     }
     for signal in signals:
         if signal in refused or _lapsed(signal):

@@ -35,7 +35,7 @@ class DownloadStatus(StrEnum):
     ROBOTS_DISALLOWED = "robots_disallowed"
     """robots.txt forbids it, or could not be read"""
     OPT_OUT = "opt_out"
-    """the answer's headers, or the host's tdmrep.json, opt out of this use"""
+    """the answer's headers, the host's tdmrep.json or the picture's Content Credentials refuse this use"""
     TOO_SMALL = "too_small"
     """the file has fewer bytes than the least allowed"""
     TOO_LARGE = "too_large"

@@ -24,7 +24,9 @@ def unseen(lake: Lake) -> list[str]:
     found = []
     for stage in stages(lake):
         if stage.source == "downloads":
-            missing = works.difference(*(e["units"] for e in lake.ledger.done(stage.name)))
+            generation = lake.ledger.generations().get(stage.name, (0, 0))[1]  # the one being built, if any
+            history = [e for e in lake.ledger.done(stage.name) if e["generation"] == generation]
+            missing = works.difference(*(e["units"] for e in history))
             if missing:
                 found.append(f"{stage.name} ({len(missing)} batches)")
     return found

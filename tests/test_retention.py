@@ -69,6 +69,15 @@ def test_they_stay_until_they_were_seen(lake: Lake) -> None:
     assert removal_lakes.left(lake)["images"] == set()
 
 
+def test_they_stay_while_a_rebuild_has_yet_to_see_them(lake: Lake) -> None:
+    embedded(lake)
+    lake = keeping(lake, "none")
+    lake.ledger.rebuild(["embeddings_b32"])
+    assert dropped(lake).waiting == ["embeddings_b32 (2 batches)"]
+    embedded(lake)
+    assert len(dropped(lake).pictures) == 4
+
+
 def test_none_stays_and_all_else_does(lake: Lake) -> None:
     embedded(lake)
     lake = keeping(lake, "none")

@@ -131,12 +131,14 @@ def test_other_sources_of_the_lake_are_left_alone(client: Client, tmp_path: Path
     assert rows == [{"status": "success"}]
 
 
-def test_the_command_tells_what_became_of_the_rows(tmp_path: Path) -> None:
+def test_the_command_tells_what_became_of_the_rows(tmp_path: Path, client: Client) -> None:
     root = tmp_path / "lake"
     commands.lake("init", root)
     shutil.copytree(IMPORTS / "webdataset", tmp_path / "shards")
     (tmp_path / "shards" / "00001_stats.json").unlink()
-    answer = commands.lake("--root", root, "import", "img2dataset", tmp_path / "shards", "--workers", "1")
+    answer = commands.lake(
+        "--root", root, "import", "img2dataset", tmp_path / "shards", "--scheduler", client.scheduler.address
+    )
     assert answer.code == 0, answer
     assert answer.out.splitlines() == [
         "candidates: 8 of 8 rows",

@@ -160,7 +160,16 @@ def test_a_folder_without_anything_of_laions_is_refused(lake: Lake, tmp_path: Pa
         laion.find(lake, str(tmp_path))
 
 
-def test_the_command(folder: Path, lake: Lake) -> None:
-    answer = commands.lake("--root", lake.storage.root, "import", "laion", folder, "--workers", "1", "--json")
+def test_the_command(folder: Path, lake: Lake, client: Client) -> None:
+    answer = commands.lake(
+        "--root",
+        lake.storage.root,
+        "import",
+        "laion",
+        folder,
+        "--scheduler",
+        client.scheduler.address,
+        "--json",
+    )
     assert answer.code == 0, answer
     assert json.loads(answer.out)["scores/pwatermark_laion"] == {"in": 1, "out": 1}

@@ -90,7 +90,11 @@ def write_part(
 ) -> list[Part]:
     """Runs on a worker: stores one partition's rows in each target and says what it stored."""
     frames = [frame] if stream is None else stream(frame, number, given)
-    return [part for each in frames for part in _write(each, targets, batch, crash)]
+    try:
+        return [part for each in frames for part in _write(each, targets, batch, crash)]
+    except LakeError as error:
+        failed = type(error)(*error.args)
+    raise failed  # alone: where Dask cannot send an error's causes, the driver gets a text in its place
 
 
 def _write(frame: pd.DataFrame, targets: Sequence[Target], batch: int, crash: str) -> list[Part]:

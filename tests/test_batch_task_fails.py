@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import synthetic
 from distributed import Client
 
 from lakehouse import batch
-from lakehouse.errors import ConflictError, LakeError
+from lakehouse.errors import ConflictError, LakeError, StorageError
 
 
 def test_the_batch_is_given_up_and_the_next_run_goes_on(tmp_path: Path, client: Client) -> None:
@@ -66,3 +68,26 @@ def test_a_commit_without_its_end_is_deleted_by_the_next_run(tmp_path: Path, cli
     lake.ledger.abandon(held)
     for key in held.keys:
         assert lake.table(key).dataset().count_rows() == synthetic.content(lake)[key][0]
+
+
+class OddError(Exception):
+    """Cannot be sent: it is made from two things and keeps one."""
+
+    def __init__(self, one: str, two: str) -> None:
+        super().__init__(one)
+
+
+def test_an_error_of_ours_leaves_the_worker_without_its_causes() -> None:
+    """Dask sends an error with all that it followed from, or, where that fails, a text in its place."""
+
+    def stream(frame: pd.DataFrame, number: int, given: object) -> Iterator[pd.DataFrame]:
+        try:
+            raise OddError("one", "two")
+        except OddError as error:
+            raise StorageError("no space left while writing rows") from error
+        yield frame
+
+    with pytest.raises(StorageError, match=r"^no space left while writing rows$") as caught:
+        batch.write_part(pd.DataFrame(), [], 1, "downloads", stream)  # type: ignore[arg-type]
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None

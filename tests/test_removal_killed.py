@@ -117,6 +117,7 @@ def test_an_interrupted_one_keeps_stages_from_writing_until_it_is_complete(
         lakes.append(lake, {"candidates": [lakes.candidate("nut")]})
     (found,) = releases.verify(lake, "v1", full=False)
     assert "removal 1 is not complete" in found.problem
+    assert {f.kind for f in soundness.inspect(lake)} == {verification.Kind.UNFINISHED}
     report = removal.complete(lake)
     assert report is not None
     assert report.pairs == 2

@@ -134,6 +134,7 @@ def test_stopped_at_every_access_to_the_store(victim: Victim, kind: str, first: 
         code, said = victim.survives(tmp_path / str(number), LAKE_FAULT=f"{kind}:{number}")
         if code == 0 and int(said) < number:
             break
+        print(f"{kind}:{number} {code}", flush=True)  # with pytest -s: how far it has come
         assert code in KILLED or kind != "kill"
         number += STEPS
     print(f"{kind}: {(number - first) // STEPS} lives from {first}")

@@ -4,7 +4,8 @@ The server runs as a process of its own with its own limits, but for the pace pe
 all clients are on one. Each client asks one thing after another, as a visitor does: a search by a caption of
 the lake (three in six, one of them under a condition), the thumbnail of a result (two), a count (one). All
 is over HTTP with connections kept open. What is told: answers that were no 200, requests a second, latencies
-by kind, and the server's memory after ten seconds and at the end.
+by kind, and the server's memory after ten seconds and at the end; before all that, how long a browser
+(chromium with Playwright, where there is one) waits for the first result of a page that it opens.
 
 - peer: clip-retrieval's service, by its README: about 20 searches a second (on 4 to 16 GB and an SSD). It
   is not run here: no GPU, and its index would be another;
@@ -17,9 +18,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib.util
 import json
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -40,6 +43,7 @@ CONDITION = {"ranges": {"similarity": [0.3, None]}, "where": "width >= 100"}
 KINDS = ("search", "search", "filtered", "thumbnail", "thumbnail", "count")
 SETTLED = 10.0  # seconds after which the server's memory is looked at first
 FLOOR_SECONDS = 10.0
+VISITS = 10  # of a browser to a page, before the clients come
 
 
 def texts(root: str) -> list[str]:
@@ -144,7 +148,8 @@ def measured(told: argparse.Namespace, captions: list[str]) -> dict[str, Any]:
     """One run of all clients."""
     with started(told.root, told.port) as server:
         try:
-            load = Load(f"http://127.0.0.1:{told.port}", captions)
+            url = f"http://127.0.0.1:{told.port}"
+            first, load = first_results(url), Load(url, captions)
             memory: list[int] = []
 
             async def both() -> None:
@@ -166,6 +171,7 @@ def measured(told: argparse.Namespace, captions: list[str]) -> dict[str, Any]:
     searches = len(load.seconds["search"]) + len(load.seconds["filtered"])
     at_first = memory[min(int(SETTLED), len(memory) - 1)]
     return {
+        "first_results_ms": first,
         "errors": len(load.errors),
         "first_errors": load.errors[:3],
         "requests": len(everything),
@@ -182,6 +188,27 @@ def measured(told: argparse.Namespace, captions: list[str]) -> dict[str, Any]:
 def _ms(found: list[float], percentile: int) -> int:
     cuts = statistics.quantiles(found, n=100) if len(found) > 1 else found * 99
     return round(1000 * cuts[percentile - 1])
+
+
+def first_results(url: str) -> dict[str, int] | None:
+    """Milliseconds from a page's opening to its first result, in chromium; None where there is none."""
+    chromium = shutil.which("chromium")
+    if chromium is None or importlib.util.find_spec("playwright") is None:
+        return None
+    from playwright.sync_api import sync_playwright
+
+    found = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for _ in range(VISITS):
+            page = browser.new_context().new_page()  # with nothing kept from the visit before
+            begin = time.monotonic()
+            page.goto(f"{url}/?q=a+bicycle")
+            page.locator(".card img").first.wait_for()
+            found.append(1000 * (time.monotonic() - begin))
+            page.context.close()
+        browser.close()
+    return {"median": round(statistics.median(found)), "most": round(max(found))}
 
 
 def main() -> None:

@@ -97,7 +97,7 @@ def test_a_pair_tells_where_it_comes_from(served: Served) -> None:
 
 def test_what_is_not_there_is_told(served: Served) -> None:
     assert served.ask("/api/thumbnail/5").status == 404
-    assert served.ask("/api/row/5").status == 422
+    assert served.ask("/api/row/5").status == 404
     assert served.ask("/api/lake?release=v1").json == {
         "error": "no release 'v1'; there is none yet: `lake release create NAME`"
     }

@@ -39,6 +39,22 @@ def test_a_subset_saved_by_somebody_else_is_offered(followed: Served) -> None:
     assert "mine_v1" not in {v["name"] for v in followed.ask("/api/lake?release=v1").json["views"]}
 
 
+def test_a_release_served_alone_is_whole_and_takes_no_writes(followed: Served) -> None:
+    with serving(open_lake(followed.lake.storage.root, release="v1")) as alone:
+        told = alone.ask("/api/lake").json
+        assert (told["releases"], told["writes"]) == ([], False)
+        row = alone.search(text="a bicycle", k=1)[0]
+        assert "bike" in row["url"]
+        assert alone.ask("/api/lake?release=v1").status == 422
+        for path, body in (
+            ("/api/subset", {"name": "other", "search": {}}),
+            ("/api/removal", {"sample_id": row["sample_id"]}),
+        ):
+            refused = alone.ask(path, body, TOKEN)
+            assert refused.status == 422
+            assert "release v1 is read-only" in refused.json["error"]
+
+
 @pytest.mark.slow
 def test_what_is_removed_is_gone_at_once_and_the_page_tells_what_changed(
     followed: Served, visit: Visit
@@ -65,7 +81,7 @@ def test_what_is_removed_is_gone_at_once_and_the_page_tells_what_changed(
         assert first["url_id"] not in {row["url_id"] for row in found}
         query = f"?release={release}" if release else ""
         assert followed.ask(f"/api/thumbnail/{first['url_id']}{query}").status == 404
-        assert followed.ask(f"/api/row/{first['sample_id']}{query}").status == 422
+        assert followed.ask(f"/api/row/{first['sample_id']}{query}").status == 404
     told = followed.ask("/knn-service", {"text": "a bicycle", "num_images": 1, "indice_name": "demo@v1"}).json
     assert told[0]["url"] != first["url"]
     assert followed.ask("/indices-list").json == ["demo", "demo@v1"]

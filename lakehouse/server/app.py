@@ -22,6 +22,7 @@ from lakehouse.server import api, knn
 from lakehouse.server.guard import Guard
 from lakehouse.server.limits import Limits
 from lakehouse.server.pictures import outgoing
+from lakehouse.server.provenance import NotThereError
 from lakehouse.server.service import NotAllowedError, Service
 from lakehouse.server.sessions import BusyError, TooLongError
 from lakehouse.server.versions import Versions
@@ -30,6 +31,7 @@ from transforms.downloads.rules import Network
 THREADS = 64  # requests that are worked on at a time; others wait their turn
 _STATUS: dict[type[LakeError], int] = {
     NotAllowedError: 403,
+    NotThereError: 404,
     BusyError: 503,
     TooLongError: 422,
     UsageError: 422,

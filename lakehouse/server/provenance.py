@@ -18,15 +18,19 @@ _CAPTIONS = (
 )
 
 
+class NotThereError(UsageError):
+    """What is asked for is not in this version of the lake."""
+
+
 def provenance(opened: Opened, sample_id: int) -> dict[str, Any]:
-    """One pair through every stage. Raises UsageError where this version of the lake has no such pair.
+    """One pair through every stage. Raises NotThereError where this version of the lake has no such pair.
 
     Ids of 64 bits are text: a browser's numbers have 53.
     """
     with opened.sessions.lent() as session:
         rows = session.rows("select * from pairs where sample_id = ?", [sample_id]).to_pylist()
         if not rows:
-            raise UsageError(f"no pair has sample_id {sample_id} in this version")
+            raise NotThereError(f"no pair has sample_id {sample_id} in this version")
         pair = rows[0]
         attempts = session.rows(_ATTEMPTS, [pair["url_id"]]).to_pylist()
         scores = session.rows(_SCORES, [sample_id]).to_pylist()

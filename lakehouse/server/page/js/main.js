@@ -40,7 +40,10 @@ function chip() {
     h("button", { type: "button", class: "quiet", "aria-label": "Search by nothing", onclick: () => ask({}) }, "×")].filter(Boolean));
 }
 
+let followed = location.search; // what the page shows
+
 async function follow(changed) {
+  followed = location.search;
   if (changed.includes("release")) await learn().catch(() => {});
   show();
   if (changed.some((key) => !QUIET.has(key))) results.restart();
@@ -55,6 +58,7 @@ function listen() {
   $("text").addEventListener("search", () => $("text").value === "" && state.text && ask({}));
   for (const id of ["modality", "model", "release"]) $(id).addEventListener("change", () => change({ [id]: $(id).value }));
   addEventListener("popstate", () => {
+    if (location.search === followed) return; // a link within the page
     read();
     follow(["text", "ranges", "release"]);
   });

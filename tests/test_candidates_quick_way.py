@@ -115,6 +115,8 @@ BODY = body(
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, len(BODY)), st.integers(0, 3), st.binary(max_size=3)), max_size=3))
+@example([(82, 2, b"a\xc3"), (195, 0, b"}")])  # a URL that begins with a brace, in what is no JSON as a whole
+@example([(124, 2, b"}")])  # a key that does
 def test_any_damage_to_the_bytes(tmp_path: Path, cuts: list[tuple[int, int, bytes]]) -> None:
     damaged = BODY
     for at, width, put in cuts:

@@ -243,6 +243,8 @@ def _string(data, start, stop):
     -1 where it is no JSON, or there is some doubt: surrogates; `"}`, where wat.py takes the object to end.
     """
     end = _find_byte(data, _QUOTE, start, stop)
+    if end > start and data[start] == _CLOSE:
+        return -1, 0
     strange = False
     beyond_ascii = False
     for i in range(start, end):  # without a branch, so that many bytes are looked at in one step

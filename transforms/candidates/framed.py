@@ -15,7 +15,7 @@ from isal import igzip, igzip_lib, isal_zlib
 
 from transforms.candidates.rules import MIB, CandidateRules
 
-PIECE = 4 * MIB  # bytes at a time: work that is done once per piece then takes no time
+PIECE = 8 * MIB  # bytes at a time: work that is done once per piece then takes no time
 _RECORD = b"WARC/1."
 _DAMAGE = (gzip.BadGzipFile, EOFError, igzip_lib.IsalError, isal_zlib.error)
 

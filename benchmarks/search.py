@@ -53,7 +53,7 @@ from lakehouse.vectors import LanceVectors
 
 HERE = Path(__file__).parent
 ENVS = HERE.parent / "bench-envs"
-PEER = "autofaiss==2.18.0"
+PEER = ("autofaiss==2.18.0", "pyarrow<21")  # newer pyarrow needs a newer NumPy than autofaiss takes
 DIMENSION, GROUPS, CLUSTERS = 512, 100, 50
 SPREAD, SKEW = 0.8, 0.7
 BLOCK = 50_000  # rows made, and committed, at a time
@@ -355,7 +355,7 @@ def environment() -> Path:
     python = ENVS / "autofaiss" / "bin" / "python"
     if not python.exists():
         subprocess.run(["uv", "venv", "-q", "--python", "3.11", str(ENVS / "autofaiss")], check=True)
-        subprocess.run(["uv", "pip", "install", "-q", "--python", str(python), PEER], check=True)
+        subprocess.run(["uv", "pip", "install", "-q", "--python", str(python), *PEER], check=True)
     return python
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +103,19 @@ def test_a_card_tells_where_a_pair_comes_from_and_takes_a_request(
     assert "would remove" in answer.out
     waiting = served.ask("/api/removal", token=TOKEN).json
     assert [request["reason"] for request in waiting] == ["it is mine"]
+
+
+@pytest.mark.slow
+def test_what_is_shown_can_be_downloaded(visit: Visit, served: Served, tmp_path: Path) -> None:
+    page = visit("?q=a+bicycle&lang=en")
+    page.click("#download")
+    page.fill("#download-count", "5")
+    page.select_option("#download-form", "csv")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download", exact=True).click()
+    download.value.save_as(tmp_path / "pairs.csv")
+    with (tmp_path / "pairs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    wanted = served.search(text="a bicycle", k=5, filters={"languages": ["en"]})
+    assert [row["sample_id"] for row in rows] == [row["sample_id"] for row in wanted]
+    assert [row["text"] for row in rows] == [row["text"] for row in wanted]

@@ -405,7 +405,14 @@ def _version(dataset: lance.LanceDataset, entry: Mapping[str, Any]) -> Version:
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([pa.field(f.name, f.type, f.nullable) for f in schema])
+    """`schema` as Lance is told it: a payload is a picture, which is compressed already."""
+    packed = {"lance-encoding:compression": "none"}
+    return pa.schema(
+        [
+            pa.field(f.name, f.type, f.nullable, packed if pa.types.is_large_binary(f.type) else None)
+            for f in schema
+        ]
+    )
 
 
 def _chosen(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:

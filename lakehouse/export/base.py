@@ -44,8 +44,10 @@ class Format(Protocol):
     order: str  # SQL of the order of rows; $seed is the seed
     rows: int  # per shard, unless asked otherwise
 
-    def write(self, target: Storage, shard: Shard, rows: pa.Table) -> list[Written]:
-        """Stores the rows of a shard: the columns of pairs and, with `pictures`, `image`."""
+    def write(
+        self, target: Storage, shard: Shard, rows: pa.Table, pictures: Iterator[bytes]
+    ) -> list[Written]:
+        """Stores the rows of a shard, with the columns of pairs; with `pictures`, one comes for each row."""
 
     def finish(self, target: Storage, manifest: Mapping[str, Any]) -> list[Written]:
         """Stores what is about all shards, when each is there."""

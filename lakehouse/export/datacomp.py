@@ -8,7 +8,7 @@ sample_id as an unsigned number in the lower half; the webdataset export has it 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,9 @@ class DataComp:
     order = "sample_id < 0, sample_id"  # as unsigned numbers
     rows = 10_000_000
 
-    def write(self, target: Storage, shard: Shard, rows: pa.Table) -> list[Written]:
+    def write(
+        self, target: Storage, shard: Shard, rows: pa.Table, pictures: Iterator[bytes]
+    ) -> list[Written]:
         """The shard's part of the one array; `finish` joins them."""
         store(target, _PIECE.format(shard.number), _uids(rows).tobytes())
         return []

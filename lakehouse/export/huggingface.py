@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -38,12 +38,13 @@ class HuggingFace:
     order = "md5(sample_id || ':' || $seed), sample_id"
     rows = 10_000
 
-    def write(self, target: Storage, shard: Shard, rows: pa.Table) -> list[Written]:
+    def write(
+        self, target: Storage, shard: Shard, rows: pa.Table, pictures: Iterator[bytes]
+    ) -> list[Written]:
         """One parquet file, with the features as `datasets` stores them in its metadata."""
         schema = pa.schema([("image", _IMAGE), *_COLUMNS])
         images = []
-        for number, picture in zip(rows["sample_id"].to_pylist(), rows["image"], strict=True):
-            data = picture.as_py()
+        for number, data in zip(rows["sample_id"].to_pylist(), pictures, strict=True):
             images.append({"bytes": data, "path": f"{number}.{described(data)[0]}"})
         table = pa.table(
             [pa.array(images, _IMAGE), *[rows[name].cast(dtype) for name, dtype in _COLUMNS]], schema=schema

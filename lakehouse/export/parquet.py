@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -33,7 +33,9 @@ class LaionParquet:
     order = "md5(sample_id || ':' || $seed), sample_id"
     rows = 1_000_000
 
-    def write(self, target: Storage, shard: Shard, rows: pa.Table) -> list[Written]:
+    def write(
+        self, target: Storage, shard: Shard, rows: pa.Table, pictures: Iterator[bytes]
+    ) -> list[Written]:
         """One parquet file."""
         return [store_parquet(target, f"part-{shard.number:05d}.parquet", named(rows, COLUMNS))]
 

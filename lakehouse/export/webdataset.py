@@ -56,13 +56,15 @@ class WebDataset:
     order = "md5(sample_id || ':' || $seed), sample_id"
     rows = 10_000
 
-    def write(self, target: Storage, shard: Shard, rows: pa.Table) -> list[Written]:
+    def write(
+        self, target: Storage, shard: Shard, rows: pa.Table, pictures: Iterator[bytes]
+    ) -> list[Written]:
         """The three files of a shard; `_stats.json`, which says that the others are whole, comes last."""
         width = len(str(max(shard.of - 1, 0)))
         name = f"{shard.number:0{max(width, 5)}d}"
         samples = []
         with opened(target, f"{name}.tar") as tar:
-            for sample, extension, image in _samples(rows, name):
+            for sample, extension, image in _samples(rows, pictures, name):
                 for suffix, data in (
                     (extension, image),
                     ("txt", sample["caption"].encode()),
@@ -82,12 +84,13 @@ class WebDataset:
         return []
 
 
-def _samples(rows: pa.Table, shard: str) -> Iterator[tuple[dict[str, Any], str, bytes]]:
+def _samples(
+    rows: pa.Table, pictures: Iterator[bytes], shard: str
+) -> Iterator[tuple[dict[str, Any], str, bytes]]:
     """Each row as its .json, with the extension and bytes of its picture."""
     digits = max(len(str(len(rows) - 1)), 4)
     columns = {name: rows[name].to_pylist() for name in (*_SAME, *_SCORES, "text", "width", "height")}
-    for i, picture in enumerate(rows["image"]):
-        image = picture.as_py()
+    for i, image in enumerate(pictures):
         extension, width, height = described(image)
         sample = {name: columns[name][i] for name in _SAME}
         sample |= {

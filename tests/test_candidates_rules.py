@@ -36,5 +36,5 @@ def test_rules_decide() -> None:
 
 
 def test_unknown_kind_of_unit(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="it is wat, warc or urls"):
+    with pytest.raises(ValueError, match="it is wat, warc, urls"):
         extract(units(("u", tmp_path / "x", "wet", 0)), RULES)

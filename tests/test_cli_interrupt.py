@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import commands
+import pytest
 
 WAT = Path(__file__).parent / "data" / "wat" / "cc-main-2016-50.repaired.warc.wat.gz"
 
@@ -65,6 +66,9 @@ def stalling() -> Iterator[StallingServer]:
             thread.join()
 
 
+@pytest.mark.skipif(
+    signal.getsignal(signal.SIGINT) == signal.SIG_IGN, reason="Ctrl-C is ignored here, as behind nohup"
+)
 def test_a_run_is_stopped_and_the_next_goes_on(tmp_path: Path) -> None:
     with stalling() as server:
         assert commands.lake("init", tmp_path / "lake").code == 0

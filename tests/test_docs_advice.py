@@ -11,7 +11,7 @@ import pytest
 from lakehouse.cli import main
 
 ROOT = Path(__file__).parents[1]
-ADVICE = re.compile(r"`lake ([a-z]+)(?: ([a-z]+))?")
+ADVICE = re.compile(r"`lake ([a-z]+)(?: ([a-z][a-z0-9-]+))?")
 SOURCES = [p for folder in ("lakehouse", "transforms", "sql") for p in (ROOT / folder).rglob("*.*")]
 NAMED = sorted(
     {found for p in SOURCES if p.suffix in (".py", ".sql") for found in ADVICE.findall(p.read_text("utf-8"))}

@@ -33,7 +33,7 @@ def digest(name: str, data: bytes) -> str:
 def listed(tmp_path: Path, text: str, distance: int = 4) -> Refused:
     path = tmp_path / "bad.txt"
     path.write_text(text)
-    return load(HashLists((str(path),), distance))
+    return load(HashLists((str(path),), phash_distance=distance))
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,20 @@ def reader(root: Path) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("point", "times"), [*((point, 1) for point in POINTS), ("images:committed", 2), ("downloads:done", 2)]
+    ("point", "times"),
+    [
+        ("images:committed", 1),
+        ("downloads:done", 2),
+        *[
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("downloads:written", 1),
+                ("downloads:committed", 1),
+                ("downloads:done", 1),
+                ("images:committed", 2),
+            )
+        ],
+    ],
 )
 def test_the_next_run_makes_the_lake_whole(point: str, times: int, tmp_path: Path, client: Client) -> None:
     root = tmp_path / "lake"
@@ -70,6 +83,7 @@ def test_the_next_run_makes_the_lake_whole(point: str, times: int, tmp_path: Pat
     assert tries == {n: 2 if n == times and done < times else 1 for n in (1, 2)}
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_at_every_step(tmp_path: Path, client: Client) -> None:
     """One lake, a driver killed at each point in turn, and only then left alone."""
     root = tmp_path / "lake"

@@ -135,7 +135,10 @@ class Story:
     added: dict[str, int]  # rows per ledger key
 
 
-@pytest.fixture(scope="module", params=[5, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(5, marks=pytest.mark.slow), pytest.param(100, marks=pytest.mark.slow)],
+)
 def story(request: pytest.FixtureRequest, client: Client, tmp_path_factory: pytest.TempPathFactory) -> Story:
     folder = tmp_path_factory.mktemp("incremental")
     picture = answer(PICTURE)

@@ -54,6 +54,7 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
         yield address
 
 
+@pytest.mark.slow
 def test_the_same_lake(few_crawl: Crawl, client: Client, scheduler: str, tmp_path: Path) -> None:
     here, there = few_crawl.lake(tmp_path / "here"), few_crawl.lake(tmp_path / "there")
     demo_lake.built(here, client, STAGES)

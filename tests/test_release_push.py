@@ -89,6 +89,7 @@ def test_commands_work_over_http(site: files_server.Site) -> None:
     assert f"read_parquet(['{root}/candidates/" in script
 
 
+@pytest.mark.slow
 def test_it_opens_over_https(copy: Path, tmp_path: Path) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))

@@ -76,7 +76,12 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+LIKE_OTHERS = ("its url_id", "the same, by md5", "a URL by its sha1", "a URL by its md5")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow if case in LIKE_OTHERS else ()) for case in CASES]
+)
 def test_what_leaves(lake: Lake, case: str) -> None:
     given, pairs, pictures = CASES[case]
     report = remove(lake, **given)

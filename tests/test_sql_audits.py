@@ -157,7 +157,7 @@ def test_every_audit_has_a_fault_here() -> None:
         ("similarity_b32", float("nan"), True),
     ],
 )
-@pytest.mark.parametrize("access", ["extension", "arrow"])
+@pytest.mark.parametrize("access", ["extension", pytest.param("arrow", marks=pytest.mark.slow)])
 def test_ranges_of_scores(
     tmp_path: Path, scorer: str, value: float, speaks: bool, access: views.Access
 ) -> None:

@@ -48,11 +48,9 @@ EVERY = [f"{point}:{times}" for point, most in POINTS.items() for times in range
 CHOSEN = [
     "downloads:committed:2",
     "compact:rewritten:2",
-    "release:made:1",
     "release:committed:2",
     "removals:left:downloads:1",
     "cleanup:deleted:1",
-    "cleanup:dropped:2",
     "cleanup:pruned:1",
 ]
 KILLED = (-signal.SIGKILL, -signal.SIGALRM)

@@ -13,7 +13,13 @@ from lakehouse.lake import Lake, init
 from tests import lakes
 
 
-@pytest.fixture(scope="module", params=["plain", "it's a lake", "läke #1 (copy)"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        *[pytest.param(name, marks=pytest.mark.slow) for name in ("plain", "läke #1 (copy)")],
+        "it's a lake",
+    ],
+)
 def lake(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A lake in a folder whose name must be quoted."""
     return lakes.small(tmp_path_factory.mktemp("access") / request.param)

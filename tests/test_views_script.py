@@ -31,7 +31,7 @@ def compare(lake: Lake, connection: duckdb.DuckDBPyConnection) -> None:
             assert rows == ours.sql(sql).to_arrow_table().to_pylist(), name
 
 
-@pytest.mark.parametrize("folder", ["plain", "it's a lake"])
+@pytest.mark.parametrize("folder", [pytest.param("plain", marks=pytest.mark.slow), "it's a lake"])
 def test_the_shell_sees_what_lake_sql_sees(tmp_path: Path, folder: str) -> None:
     lake = lakes.small(tmp_path / folder)
     with duckdb.connect(":memory:") as connection:

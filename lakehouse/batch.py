@@ -196,7 +196,7 @@ def _compute(
 ) -> list[Part]:
     """Waits for the tasks, renewing the claim's lease; a failed task raises here what it raised there."""
     futures = client.compute(tasks, resources=cluster.resources(client, need))
-    completed = as_completed(futures, with_results=True, raise_errors=False)
+    completed = as_completed(futures, client.loop, with_results=True, raise_errors=False)
     renewed = time.monotonic()
     parts: list[Part] = []
     rows = 0

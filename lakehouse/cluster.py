@@ -111,7 +111,9 @@ def compute(
     futures = client.compute(list(tasks))
     places = {future.key: i for i, future in enumerate(futures)}
     try:
-        running = ((places[future.key], future.result()) for future in as_completed(futures))
+        running = (
+            (places[future.key], future.result()) for future in as_completed(futures, loop=client.loop)
+        )
         return _collected(running, meanwhile, every)
     finally:
         client.cancel(futures)

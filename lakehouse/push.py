@@ -129,7 +129,7 @@ def _computed(client: Client, tasks: Sequence[Any], report: Report) -> list[Piec
     futures = client.compute(list(tasks))
     found: list[Piece | None] = []
     try:
-        for _, piece in as_completed(futures, with_results=True):
+        for _, piece in as_completed(futures, client.loop, with_results=True):
             found.append(piece)
             report(len(found), len(futures))
     finally:

@@ -81,7 +81,7 @@ def _shards(
     tasks = [delayed(_write)(_told(lake), request.format, target, plan, s) for s in todo]
     futures = client.compute(tasks, resources=resources(client, "io"))
     try:
-        for future in as_completed(futures):
+        for future in as_completed(futures, loop=client.loop):
             result = _gathered(future)
             found[result["shard"]] = result
             report(len(found), len(shards), sum(r["rows"] for r in found.values()))

@@ -49,8 +49,8 @@ def copied(folder: Path) -> Path:
 def built(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A lake of the shards, and of the vectors that clip-retrieval made of the first."""
     lake = lakes.init(str(tmp_path_factory.mktemp("embedded") / "lake"), TOML)
-    img2dataset.take(lake, client, str(IMPORTS / "webdataset"))
-    bring(lake, client, str(EMBEDDED), "demo")
+    img2dataset.take(lake, client, img2dataset.find(lake, str(IMPORTS / "webdataset")))
+    bring(lake, client, find(lake, str(EMBEDDED), "demo"))
     return lake
 
 
@@ -116,7 +116,7 @@ def test_again_is_nothing_to_do_until_there_are_new_candidates(client: Client, t
         sources.add(lake, "urls", [str(tmp_path / f"{name}.parquet")])
         run.run(lake, client, chosen(lake, ["candidates"]))
         for _ in range(2):
-            units = bring(lake, client, str(EMBEDDED), "demo")
+            units = bring(lake, client, find(lake, str(EMBEDDED), "demo"))
     assert [event["rows"] for event in lake.ledger.done(KEY)] == [3, 5]
     assert account(lake, units) == {KEY: {"in": 16, "out": 8, "no_candidate": 5, "known": 3}}
     assert views.query(lake, "from rows_not_accounted_for").num_rows == 0
@@ -140,8 +140,8 @@ def test_rows_that_cannot_be_imported_are_counted(client: Client, tmp_path: Path
     np.save(folder / "img_emb" / "img_emb_0.npy", padded)
     np.save(folder / "text_emb" / "text_emb_0.npy", padded[::-1].copy())
     lake = lakes.init(str(tmp_path / "fresh"), TOML)
-    img2dataset.take(lake, client, str(IMPORTS / "files"))
-    units = bring(lake, client, str(folder), "demo")
+    img2dataset.take(lake, client, img2dataset.find(lake, str(IMPORTS / "files")))
+    units = bring(lake, client, find(lake, str(folder), "demo"))
     told = account(lake, units)[KEY]
     # pictures 2 and 3; the texts run the other way, so those of rows 0 and 7, and of 8, which is a repeat
     assert told == {"in": 11, "out": 4, "duplicate": 1, "short_text": 1, "no_candidate": 1, "not_finite": 4}
@@ -151,22 +151,23 @@ def test_rows_that_cannot_be_imported_are_counted(client: Client, tmp_path: Path
 
 def test_wrong_folders_and_models_are_refused(built: Lake, client: Client, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no model 'b32' in lake.toml; there are demo"):
-        bring(built, client, str(EMBEDDED), "b32")
-    with pytest.raises(UsageError, match="and the model's vectors have 512"):
-        find(built, str(EMBEDDED), 512)
+        find(built, str(EMBEDDED), "b32")
     folder = copied(tmp_path)
+    np.save(folder / "text_emb" / "text_emb_0.npy", np.zeros((8, 512), "f2"))
+    with pytest.raises(UsageError, match=r"vectors of 512 elements; .* and the model's vectors have 192"):
+        find(built, str(folder), "demo")
     np.save(folder / "text_emb" / "text_emb_0.npy", np.zeros((7, SIZE), "f2"))
     with pytest.raises(UsageError, match=r"has 7 vectors of 192 elements; .* has 8 rows"):
-        find(built, str(folder), SIZE)
+        find(built, str(folder), "demo")
     (folder / "text_emb" / "text_emb_0.npy").unlink()
     with pytest.raises(UsageError, match=r"no file .*text_emb_0.npy"):
-        find(built, str(folder), SIZE)
+        find(built, str(folder), "demo")
     pq.write_table(pa.table({"caption": ["x"]}), folder / "metadata" / "metadata_0.parquet")
     with pytest.raises(UsageError, match="has no url: a row is known by both"):
-        find(built, str(folder), SIZE)
+        find(built, str(folder), "demo")
     empty = lakes.init(str(tmp_path / "empty"), TOML)
     with pytest.raises(UsageError, match="the lake has no candidates that this could belong to"):
-        bring(empty, client, str(EMBEDDED), "demo")
+        bring(empty, client, find(empty, str(EMBEDDED), "demo"))
 
 
 def test_rows_of_npy_files(tmp_path: Path) -> None:
@@ -184,17 +185,14 @@ def test_rows_of_npy_files(tmp_path: Path) -> None:
         npy_shape(path)
 
 
-def test_files_that_changed_between_finding_and_reading_end_the_batch(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_that_changed_between_finding_and_reading_end_the_batch(client: Client, tmp_path: Path) -> None:
     lake = lakes.init(str(tmp_path / "lake"), TOML)
-    img2dataset.take(lake, client, str(IMPORTS / "files"))
+    img2dataset.take(lake, client, img2dataset.find(lake, str(IMPORTS / "files")))
     folder = copied(tmp_path)
-    parts = find(lake, str(folder), SIZE)
+    found = find(lake, str(folder), "demo")
     np.save(folder / "img_emb" / "img_emb_0.npy", np.zeros((3, SIZE), "f2"))
-    monkeypatch.setattr("lakehouse.imports.clip_retrieval.find", lambda *_: parts)
     with pytest.raises(LakeError, match="has 3 vectors, fewer than 8: put the same file back"):
-        bring(lake, client, str(folder), "demo")
+        bring(lake, client, found)
     assert KEY not in lake.pins()
 
 

@@ -38,7 +38,7 @@ EXPECTED = {
 @pytest.fixture(scope="module")
 def built(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     lake = lakes.init(str(tmp_path_factory.mktemp("imported") / "lake"), TOML)
-    take(lake, client, str(IMPORTS / "webdataset"))
+    take(lake, client, find(lake, str(IMPORTS / "webdataset")))
     return lake
 
 
@@ -69,7 +69,7 @@ def test_pictures_are_found_by_place_whatever_becomes_of_the_url(client: Client,
     place = table.schema.get_field_index("url")
     pq.write_table(table.set_column(place, "url", pa.array(urls)), tmp_path / "00000.parquet")
     lake = lakes.init(str(tmp_path / "lake"), TOML)
-    take(lake, client, str(tmp_path))
+    take(lake, client, find(lake, str(tmp_path)))
     rows = views.query(lake, "select url, status, sha256 from pairs order by sha256, url").to_pylist()
     assert len(rows) == 8
     assert {row["status"] for row in rows} == {"success"}
@@ -96,7 +96,7 @@ def test_the_lineage_names_tool_file_and_hash(built: Lake) -> None:
 
 def test_again_is_nothing_to_do(built: Lake, client: Client) -> None:
     before = len(built.ledger.done())
-    take(built, client, str(IMPORTS / "webdataset"))
+    take(built, client, find(built, str(IMPORTS / "webdataset")))
     assert len(built.ledger.done()) == before
 
 
@@ -105,7 +105,7 @@ def test_the_other_layouts_give_the_same_lake(
     layout: str, built: Lake, client: Client, tmp_path: Path
 ) -> None:
     lake = lakes.init(str(tmp_path / "lake"), TOML)
-    take(lake, client, str(IMPORTS / layout))
+    take(lake, client, find(lake, str(IMPORTS / layout)))
     assert account(lake, units(lake)) == EXPECTED
     query = "select * exclude (unit, batch) from pairs order by sample_id"
     assert views.query(lake, query).equals(views.query(built, query))
@@ -116,7 +116,7 @@ def test_other_sources_of_the_lake_are_left_alone(client: Client, tmp_path: Path
     listed = tmp_path / "list.csv"
     listed.write_text("url,text\nhttps://never.test/a.jpg,A picture that nobody asks for\n")
     sources.add(lake, "urls", [str(listed)])
-    take(lake, client, str(IMPORTS / "files"))
+    take(lake, client, find(lake, str(IMPORTS / "files")))
     assert (
         views.query(lake, "select count(*)::int as n from downloads where host = 'never.test'")["n"][
             0

@@ -78,7 +78,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_scores_are_joined_by_hash(folder: Path, lake: Lake, client: Client) -> None:
-    found, units = laion.bring(lake, client, str(folder))
+    found = laion.find(lake, str(folder))
+    units = laion.bring(lake, client, found)
     assert len(found.tables) == 1
     got = values(lake, "punsafe_laion")
     expected = {key(i): np.float32(i / 100) for i in range(ROWS)} | {key(3): None, key(4): None}
@@ -100,7 +101,7 @@ def test_scores_are_joined_by_hash(folder: Path, lake: Lake, client: Client) -> 
 
 
 def test_views_see_them_and_releases_keep_them(folder: Path, lake: Lake, client: Client) -> None:
-    laion.bring(lake, client, str(folder))
+    laion.bring(lake, client, laion.find(lake, str(folder)))
     fresh = lakes.open_lake(lake.storage.root)
     assert "punsafe_laion" in [scorer.name for scorer in fresh.scorers()]
     rows = views.query(fresh, "select punsafe_laion from published_scores where punsafe_laion is not null")
@@ -110,12 +111,12 @@ def test_views_see_them_and_releases_keep_them(folder: Path, lake: Lake, client:
 
 
 def test_again_only_what_is_new_is_added(folder: Path, lake: Lake, client: Client) -> None:
-    laion.bring(lake, client, str(folder))
+    laion.bring(lake, client, laion.find(lake, str(folder)))
     batches = len(lake.ledger.done(KEY))
-    laion.bring(lake, client, str(folder))
+    laion.bring(lake, client, laion.find(lake, str(folder)))
     assert len(lake.ledger.done(KEY)) == batches
     table(folder / "part-1.parquet", first=1000, rows=10)
-    laion.bring(lake, client, str(folder))
+    laion.bring(lake, client, laion.find(lake, str(folder)))
     assert len(values(lake, "punsafe_laion")) == 60
     newest = lake.ledger.done(KEY)[-1]
     counts = {c["name"]: 0 for c in newest["counts"]}
@@ -130,13 +131,13 @@ def test_what_a_table_says_itself_comes_first(lake: Lake, client: Client, tmp_pa
     folder.mkdir()
     table(folder / "a.parquet", punsafe=pa.array([0.25] * ROWS, pa.float32()))
     scores(folder / "b.parquet", [(key(i), 0.75) for i in range(ROWS)])
-    _, units = laion.bring(lake, client, str(folder))
+    units = laion.bring(lake, client, laion.find(lake, str(folder)))
     assert set(values(lake, "punsafe_laion").values()) == {0.25}
     assert account(lake, units)[KEY]["known"] == ROWS
 
 
 def test_the_lineage_names_files_and_hashes(folder: Path, lake: Lake, client: Client) -> None:
-    laion.bring(lake, client, str(folder))
+    laion.bring(lake, client, laion.find(lake, str(folder)))
     path = folder / "punsafe-0.parquet"
     details = [json.loads(event["details"]) for event in lake.ledger.done(KEY)]
     told = {each["file"]: each["sha256"] for detail in details for each in detail["imported"]}
@@ -146,7 +147,7 @@ def test_the_lineage_names_files_and_hashes(folder: Path, lake: Lake, client: Cl
 def test_a_reproduction_says_that_they_were_imported(
     folder: Path, lake: Lake, client: Client, tmp_path: Path
 ) -> None:
-    laion.bring(lake, client, str(folder))
+    laion.bring(lake, client, laion.find(lake, str(folder)))
     releases.create(lake, "v1")
     outcomes = {each.key: each for each in reproduce(lake, "v1", str(tmp_path / "again"), client)}
     assert outcomes[KEY].verdict == "not rebuilt"

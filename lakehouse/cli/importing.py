@@ -32,13 +32,12 @@ def import_(ctx: click.Context) -> None:
 def img2dataset(root: str | None, /, folder: str, as_json: bool, **cluster: Any) -> None:
     """Pairs and pictures from shards: webdataset, files or parquet."""
     from lakehouse import open_lake, progress
-    from lakehouse.imports.img2dataset import take
+    from lakehouse.imports.img2dataset import find, take
 
     lake = open_lake(root)
     lake.storage.check_writable()
-    found, units = progress.imported(
-        lake, cluster, lambda client, progress: take(lake, client, folder, progress)
-    )
+    found = find(lake, folder)
+    units = progress.imported(lake, cluster, lambda client, progress: take(lake, client, found, progress))
     for stem in found.unfinished:
         click.echo(f"left out {stem}: it has no _stats.json, so img2dataset did not finish it", err=True)
     _tell(lake, units, as_json)
@@ -53,13 +52,12 @@ def img2dataset(root: str | None, /, folder: str, as_json: bool, **cluster: Any)
 def clip_retrieval(root: str | None, /, folder: str, model: str, as_json: bool, **cluster: Any) -> None:
     """Vectors of candidates: img_emb, text_emb and metadata, joined by URL and caption."""
     from lakehouse import open_lake, progress
-    from lakehouse.imports.clip_retrieval import bring
+    from lakehouse.imports.clip_retrieval import bring, find
 
     lake = open_lake(root)
     lake.storage.check_writable()
-    units = progress.imported(
-        lake, cluster, lambda client, progress: bring(lake, client, folder, model, progress)
-    )
+    found = find(lake, folder, model)
+    units = progress.imported(lake, cluster, lambda client, progress: bring(lake, client, found, progress))
     _tell(lake, units, as_json)
 
 
@@ -71,13 +69,12 @@ def clip_retrieval(root: str | None, /, folder: str, model: str, as_json: bool, 
 def laion(root: str | None, /, folder: str, as_json: bool, **cluster: Any) -> None:
     """LAION's parquet of URLs and texts, and its score files, joined by hash."""
     from lakehouse import open_lake, progress
-    from lakehouse.imports.laion import bring
+    from lakehouse.imports.laion import bring, find
 
     lake = open_lake(root)
     lake.storage.check_writable()
-    _, units = progress.imported(
-        lake, cluster, lambda client, progress: bring(lake, client, folder, progress)
-    )
+    found = find(lake, folder)
+    units = progress.imported(lake, cluster, lambda client, progress: bring(lake, client, found, progress))
     _tell(lake, units, as_json)
 
 

@@ -24,7 +24,7 @@ from lakehouse.sources import reads_of, store_errors
 from transforms import candidates as extraction
 from transforms import columns, joins
 from transforms.candidates import lists
-from transforms.embeddings.model import dimension
+from transforms.embeddings.model import ModelSpec, dimension
 from transforms.imports.vectors import Place, npy_shape, vectors
 
 TOOL = "clip-retrieval"
@@ -41,11 +41,27 @@ class Part:
     rows: int
 
 
-def find(lake: Lake, folder: str, size: int) -> list[Part]:
-    """The parts in `folder`, whose vectors have `size` elements.
+@dataclass(frozen=True)
+class Found:
+    """What a folder of clip-retrieval's holds: vectors of the model `model`, of `size` elements."""
 
-    Raises UsageError where there are none, or where files of a part are missing or do not fit together.
+    model: ModelSpec
+    size: int
+    parts: tuple[Part, ...]
+
+
+@model_errors()
+def find(lake: Lake, folder: str, model: str) -> Found:
+    """The parts in `folder`, which are to be vectors of `model`.
+
+    Raises UsageError where the lake has no such model, where there are no parts, or where files of a part
+    are missing or do not fit together or the model.
     """
+    spec = next((spec for spec in lake.settings.models if spec.name == model), None)
+    if spec is None:
+        have = ", ".join(m.name for m in lake.settings.models)
+        raise UsageError(f"no model {model!r} in lake.toml; there are {have}")
+    size = dimension(spec)
     base = folder.rstrip("/")
     parts = []
     for path in files.listed(f"{base}/metadata"):
@@ -58,7 +74,7 @@ def find(lake: Lake, folder: str, size: int) -> list[Part]:
         parts.append(_part(lake, path, image, text, size))
     if not parts:
         raise UsageError(f"no metadata_0.parquet in {base}/metadata: clip-retrieval inference writes it")
-    return parts
+    return Found(spec, size, tuple(parts))
 
 
 def _part(lake: Lake, metadata: str, image: str, text: str, size: int) -> Part:
@@ -83,33 +99,24 @@ def _part(lake: Lake, metadata: str, image: str, text: str, size: int) -> Part:
     return Part(metadata, image, text, rows)
 
 
-@model_errors()
-def bring(
-    lake: Lake, client: Client, folder: str, model: str, progress: run.Progress | None = None
-) -> list[str]:
-    """Writes the vectors in `folder` that belong to candidates to the table of `model`.
+def bring(lake: Lake, client: Client, found: Found, progress: run.Progress | None = None) -> list[str]:
+    """Writes the vectors that were found and belong to candidates to the table of their model.
 
-    Returns the units that it is made of. Pairs that have vectors already keep theirs. Raises UsageError where
-    the lake has no such model, or the folder is none of clip-retrieval's.
+    Returns the units that it is made of. Pairs that have vectors already keep theirs.
     """
-    spec = next((spec for spec in lake.settings.models if spec.name == model), None)
-    if spec is None:
-        have = ", ".join(m.name for m in lake.settings.models)
-        raise UsageError(f"no model {model!r} in lake.toml; there are {have}")
-    size = dimension(spec)
     places: dict[str, Place] = {}
     source: dict[str, str] = {}
     pieces: dict[str, Sequence[str]] = {}
-    for part in find(lake, folder, size):
+    for part in found.parts:
         name = "/".join(part.metadata.split("/")[-3:])
         for number, start in enumerate(range(0, part.rows, ROWS)):
             unit = f"{name}#{number}"
             places[unit] = Place(part.image, part.text, start, min(start + ROWS, part.rows))
             source[unit] = part.metadata
             pieces[unit] = (part.metadata, part.image, part.text)
-    key = f"embeddings_{model}"
-    rules = {"tool": TOOL, "model": dataclasses.asdict(spec)}
-    made = Rows(lake, key, size, places, source)
+    key = f"embeddings_{found.model.name}"
+    rules = {"tool": TOOL, "model": dataclasses.asdict(found.model)}
+    made = Rows(lake, key, found.size, places, source)
     work.bring(lake, client, key, TOOL, rules, pieces, made, progress or run.Progress())
     return list(pieces)
 

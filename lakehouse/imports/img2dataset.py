@@ -82,15 +82,12 @@ def register(lake: Lake, client: Client, found: Found) -> list[Source]:
     return lake.ledger.add_sources(new_units(IMG2DATASET, {path: [None] for path in new}, digests=digests))
 
 
-def take(
-    lake: Lake, client: Client, folder: str, progress: run.Progress | None = None
-) -> tuple[Found, list[str]]:
-    """Takes over the shards in `folder`; what an interrupted call has done is not done again.
+def take(lake: Lake, client: Client, found: Found, progress: run.Progress | None = None) -> list[str]:
+    """Takes over the shards that were found; what an interrupted call has done is not done again.
 
-    Returns what was found and the units that its shards are. Other sources of the lake are left alone.
+    Returns the units that the shards are. Other sources of the lake are left alone.
     """
-    found = find(lake, folder)
     register(lake, client, found)
     units = [source.unit for source in lake.ledger.sources() if source.path in found.shards]
     run.run(lake, client, chosen(lake, STAGES), Options(units=frozenset(units)), progress)
-    return found, units
+    return units

@@ -61,15 +61,12 @@ def find(lake: Lake, folder: str) -> Found:
     return found
 
 
-def bring(
-    lake: Lake, client: Client, folder: str, progress: run.Progress | None = None
-) -> tuple[Found, list[str]]:
+def bring(lake: Lake, client: Client, found: Found, progress: run.Progress | None = None) -> list[str]:
     """Takes over what LAION published: pairs as candidates, and scores under the pairs that they belong to.
 
-    Returns what was found, and the units that it is made of.
+    Returns the units that it is made of.
     """
     progress = progress or run.Progress()
-    found = find(lake, folder)
     if found.tables:
         sources.add(lake, "urls", found.tables)
     ours: list[Source] = [s for s in lake.ledger.sources() if s.path in found.tables]
@@ -81,7 +78,7 @@ def bring(
     for scorer in PUBLISHED:
         if scorer.name in found.scores:
             units += _scores(lake, client, scorer, found.scores[scorer.name], progress)
-    return found, units
+    return units
 
 
 def _scores(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from lakehouse.errors import UsageError
+from lakehouse.export import FORMATS
 from lakehouse.lake import Lake
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _FILE = re.compile(r"sql/(?P<name>[a-z][a-z0-9_]*?)_v(?P<version>[0-9]+)\.sql")
-FORMATS = ("webdataset", "parquet", "datacomp", "huggingface", "urls")
 MARK = "-- saved from the web page"
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import io
 import socket
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from serving import TOKEN, Served, serving
 from webserver import answer, redirect
 from webserver import serving as web
 
+from lakehouse import lake as lakes
 from lakehouse.lake import Lake
 from lakehouse.server.limits import Limits
 from transforms.downloads.rules import Network
@@ -106,11 +109,11 @@ def test_a_picture_that_is_a_bomb_or_none_is_refused(served: Served) -> None:
 def test_a_body_over_the_limit_is_refused_announced_or_not(served: Served) -> None:
     host, port = served.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as line:
-        head = f"POST /api/search HTTP/1.1\r\nHost: x\r\nContent-Length: {Limits().body_bytes + 1}\r\n\r\n"
+        head = f"POST /api/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: {Limits().body_bytes + 1}\r\n\r\n"
         line.sendall(head.encode())
         assert b" 413 " in line.recv(1000).partition(b"\r\n")[0]
     with socket.create_connection((host, int(port))) as line:
-        line.sendall(b"POST /api/search HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        line.sendall(b"POST /api/search HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         piece = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
         told = b""
         line.settimeout(0.01)
@@ -191,3 +194,33 @@ def test_errors_name_no_place_of_the_machine(lake: Lake) -> None:
             assert "Traceback" not in told
             assert lake.storage.root not in told
         assert "LAKE/sql/broken.sql" in running.ask("/api/lake").json["error"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8000", 200),
+        ("localhost", 200),
+        ("[::1]:8000", 200),
+        ("lake.example", 200),
+        ("LAKE.example:443", 200),
+        ("evil.example", 421),
+        ("lake.example.evil.example", 421),
+        ("127.0.0.1.evil.example:8000", 421),
+        ("", 421),
+    ],
+)
+def test_a_name_that_is_not_its_own_gets_nothing(named: Served, host: str, status: int) -> None:
+    """As a browser asks after DNS rebinding: the address is right, the name is another site's."""
+    connection = http.client.HTTPConnection(named.url.removeprefix("http://"), timeout=60)
+    connection.request("GET", "/health", headers={"Host": host})
+    assert connection.getresponse().status == status
+    connection.close()
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """An empty lake, served under a name."""
+    lake = lakes.init(str(tmp_path_factory.mktemp("named") / "lake"))
+    with serving(lake, Limits(hosts=("lake.example",))) as running:
+        yield running

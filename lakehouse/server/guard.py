@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -40,9 +41,13 @@ class Guard:
         self._pace = Pace(limits.rate, limits.burst, clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers 429 or 413 itself; hands on all else."""
+        """Answers 421, 429 or 413 itself; hands on all else."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        if not _is_own(dict(scope["headers"]).get(b"host", b"").decode("latin-1"), self._limits.hosts):
+            metrics.REFUSED.labels("host").inc()
+            await _refuse(send, 421, "not known by this name: `hosts` in [server] of lake.toml lists them")
             return
         if not self._pace.allows(scope["client"][0] if scope.get("client") else ""):
             metrics.REFUSED.labels("rate").inc()
@@ -73,6 +78,18 @@ class Guard:
         route = getattr(scope.get("route"), "path", "other")
         metrics.REQUESTS.labels(route, str(status)).inc()
         metrics.SECONDS.labels(route).observe(time.monotonic() - begin)
+
+
+def _is_own(host: str, names: Collection[str]) -> bool:
+    """Whether a Host header names this server: an address, localhost, or one of `names`."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    if name.lower() in {"localhost", *map(str.lower, names)}:
+        return True
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 class _Body:

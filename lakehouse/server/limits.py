@@ -12,6 +12,9 @@ class Limits:
     All are ours: clip-retrieval's service has none of them.
     """
 
+    hosts: tuple[str, ...] = ()
+    """names under which it may be asked, beside `localhost` and plain addresses: a page of another site whose
+    name turns into this address (DNS rebinding) must not read the lake through a visitor's browser"""
     k: int = 10_000
     """results of one search at most"""
     body_bytes: int = 8 * 1024 * 1024

@@ -109,8 +109,8 @@ def test_a_picture_that_is_a_bomb_or_none_is_refused(served: Served) -> None:
 def test_a_body_over_the_limit_is_refused_announced_or_not(served: Served) -> None:
     host, port = served.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as line:
-        head = f"POST /api/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: {Limits().body_bytes + 1}\r\n\r\n"
-        line.sendall(head.encode())
+        head = "POST /api/search HTTP/1.1\r\nHost: localhost\r\n"
+        line.sendall(f"{head}Content-Length: {Limits().body_bytes + 1}\r\n\r\n".encode())
         assert b" 413 " in line.recv(1000).partition(b"\r\n")[0]
     with socket.create_connection((host, int(port))) as line:
         line.sendall(b"POST /api/search HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")

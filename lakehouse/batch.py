@@ -31,7 +31,7 @@ from lakehouse.tables import DataFile, Writer
 from transforms import columns
 from transforms.candidates.errors import UnreadableUnit
 from transforms.downloads import UnnamedCrawlerError
-from transforms.embeddings.model import ModelUnavailable
+from transforms.embeddings.errors import ModelUnavailable
 
 REASON_CHARS = 300  # of an unforeseen error's message: some quote whole rows
 POLL_SECONDS = 0.02  # between two looks at what the workers have finished

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from typing import Any
 
 import dask
@@ -17,6 +18,9 @@ from lakehouse import settings
 from lakehouse.errors import StorageError, UsageError
 
 CONNECT_SECONDS = 10  # to reach a scheduler before giving up
+RMM_POOL = 0.8  # of a GPU's memory that its worker takes at once, where RMM is installed
+#: what decides how many threads the libraries behind NumPy and torch take in a process
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 NEEDS = ("cpu", "io", "gpu")  # what a stage can ask of a worker: Dask resources of that name
 
 _CONFIG = {
@@ -36,7 +40,8 @@ def connect(cluster: settings.Cluster) -> Iterator[Client]:
             with _remote(cluster.scheduler) as client:
                 yield client
             return
-        local = _local(cluster)
+        with dask.config.set(_threads(cluster)):
+            local = _local(cluster)
         client = Client(local)
         try:
             yield client
@@ -54,8 +59,21 @@ def _remote(address: str) -> Client:
         raise UsageError(f"no Dask scheduler answers at {address}: {error}") from error
 
 
+def _workers(cluster: settings.Cluster) -> int:
+    return cluster.workers or int(dask.system.CPU_COUNT)
+
+
+def _threads(cluster: settings.Cluster) -> dict[str, int]:
+    """A worker's share of the cores, for the libraries that compute in it; Dask itself says 1.
+
+    What the environment says of a variable wins.
+    """
+    share = max(1, dask.system.CPU_COUNT // _workers(cluster))
+    return {f"distributed.nanny.pre-spawn-environ.{name}": share for name in THREADS}
+
+
 def _local(cluster: settings.Cluster) -> LocalCluster:
-    workers = cluster.workers or dask.system.CPU_COUNT
+    workers = _workers(cluster)
     here = {"cpu": 1, "io": 1}
     quiet = logging.CRITICAL  # what goes wrong is raised, in one line, by who asked for the work
     if not cluster.gpus:
@@ -74,9 +92,9 @@ def _local(cluster: settings.Cluster) -> LocalCluster:
     try:
         local: LocalCluster = LocalCUDACluster(
             resources={"gpu": 1},
-            rmm_allocator_external_lib_list=["torch", "cupy"],
             dashboard_address=":0",
             silence_logs=quiet,
+            **_memory(),
         )
     except (RuntimeError, OSError) as error:
         raise StorageError(f"no GPU can be used here: {error}") from error
@@ -85,6 +103,13 @@ def _local(cluster: settings.Cluster) -> LocalCluster:
         local.worker_spec[f"cpu-{number}"] = {"cls": Nanny, "options": options}
     local.scale(len(local.worker_spec))
     return local
+
+
+def _memory() -> dict[str, Any]:
+    """Options for one pool of memory per GPU, which CuPy and torch share; without RMM each has its own."""
+    if find_spec("rmm") is None:
+        return {}
+    return {"rmm_pool_size": RMM_POOL, "rmm_allocator_external_lib_list": ["torch", "cupy"]}
 
 
 def resources(client: Client, need: str) -> dict[str, float] | None:

@@ -18,7 +18,8 @@ from lakehouse.errors import LakeError, UsageError
 from lakehouse.ledger import Ledger, Pins
 from lakehouse.tables import Range, Table, open_table
 from lakehouse.tables.delta import DeltaFormat
-from transforms.embeddings.model import ModelUnavailable, dimension
+from transforms.embeddings.errors import ModelUnavailable
+from transforms.embeddings.model import dimension
 from transforms.scores import PUBLISHED, Scorer, default_scorers
 
 if TYPE_CHECKING:

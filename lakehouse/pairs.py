@@ -20,7 +20,7 @@ from lakehouse.lake import Lake, batches_of, ranges
 from lakehouse.tables.lance import FRAGMENT, LanceFormat
 from transforms import columns, joins
 
-COLUMNS = ["sample_id", "text", "url_id", "unit"]
+COLUMNS = ["sample_id", "text", "language", "url_id", "unit"]
 KEYS = 1 << 20  # per task, where all keys of a table are looked through: 8 MB, and many small files at once
 NOWHERE = -1  # the fragment of a caption without a picture
 
@@ -28,7 +28,7 @@ NOWHERE = -1  # the fragment of a caption without a picture
 def pairs(
     lake: Lake, works: Sequence[str], wanted: Delayed | None = None, unwanted: Delayed | None = None
 ) -> dd.DataFrame:
-    """Rows sample_id, text, url_id, unit, image for batches of downloads named by `works`.
+    """Rows sample_id, text, language, url_id, unit, image for batches of downloads named by `works`.
 
     `wanted` leaves out all but these sample_ids, `unwanted` leaves these out (int64 arrays, delayed).
 

@@ -45,6 +45,7 @@ class Model:
     architecture: str
     pretrained: str | None
     dimension: int
+    multilingual: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,10 @@ class PublishedLake(Lake):
 
     def __init__(self, storage: Storage, found: Manifest) -> None:
         models = tuple(
-            settings.BUILTIN.get(m.name) or ModelSpec(m.name, m.architecture, m.pretrained)
+            dataclasses.replace(
+                settings.BUILTIN.get(m.name) or ModelSpec(m.name, m.architecture, m.pretrained),
+                multilingual=m.multilingual,
+            )
             for m in found.models
         )
         told = settings.Settings(storage=storage, models=models, scorers=found.scorers)

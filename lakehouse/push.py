@@ -173,6 +173,7 @@ def _models(lake: Lake, keys: Sequence[str]) -> tuple[Model, ...]:
             "" if model.name in settings.BUILTIN else model.architecture,
             model.pretrained,
             dimension(model),
+            model.multilingual,
         )
         for model in lake.settings.models
         if f"embeddings_{model.name}" in keys

@@ -7,6 +7,7 @@ is found in the first batch that has one.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -197,9 +198,10 @@ def _settings(lake: Lake, steps: Sequence[Step]) -> dict[str, Any]:
         if recorded:
             found[name] = {key: value for key, value in recorded[-1].items() if value is not None}
     for model in lake.settings.models:
-        entry = {"architecture": model.architecture, "pretrained": model.pretrained}
-        builtin = model.name in settings.BUILTIN
-        found.setdefault("models", {})[model.name] = {} if builtin else {k: v for k, v in entry.items() if v}
+        entry = {k: v for k, v in dataclasses.asdict(model).items() if v and k != "name"}
+        if model.name in settings.BUILTIN:
+            entry = {k: v for k, v in entry.items() if k == "multilingual"}
+        found.setdefault("models", {})[model.name] = entry
     scorers = dict.fromkeys(
         step.stage.partition("/")[2] for step in steps if step.stage.startswith("scores/")
     )

@@ -27,7 +27,8 @@ from lakehouse.sqlfiles import identifier
 from lakehouse.tables.indexing import Modality
 from lakehouse.tables.lance import LanceFormat
 from lakehouse.vectors import Ids, LanceVectors, Nearest, PublishedVectors, Vector, Vectors
-from transforms.embeddings import UnreadablePictureError, embed_images, embed_texts
+from transforms.candidates import language
+from transforms.embeddings import ENGLISH, UnreadablePictureError, embed_images, embed_texts
 from transforms.scores import heads
 
 MOST = 10_000  # results of one search
@@ -211,10 +212,16 @@ class Searcher:
             vector = _unit(vector + query.steering.weight * ratings[query.steering.score])
         return vector
 
+    def _is_english(self, text: str) -> bool:
+        """Whether `text` is for the model's own text tower: told as the language of a caption is."""
+        if self._spec.multilingual is None:
+            return True
+        return language.identifier(self._lake.settings.candidates)(text)[0] == ENGLISH
+
     @model_errors()
     def _raw(self, query: Query, vectors: Vectors) -> Vector:
         if query.text is not None:
-            return _float32(embed_texts([query.text], self._spec)[0])
+            return _float32(embed_texts([query.text], self._spec, english=self._is_english(query.text))[0])
         if query.picture is not None:
             try:
                 return _float32(embed_images([query.picture], self._spec)[0])

@@ -124,9 +124,15 @@ class _Scores:
 
 
 @dataclass(frozen=True)
+class _Builtin:
+    multilingual: str | None = None
+
+
+@dataclass(frozen=True)
 class _Model:
     architecture: str
     pretrained: str | None = None
+    multilingual: str | None = None
 
 
 @dataclass(frozen=True)
@@ -311,20 +317,29 @@ def _address(where: str, text: Any) -> tuple[str, int]:
 
 
 def _models(storage: Storage, told: Mapping[str, Any]) -> tuple[ModelSpec, ...]:
-    """Each [models.NAME]; a local folder may be given relative to the lake's root."""
-    specs = []
-    for name, entry in told.items():
-        if name in BUILTIN and entry == {}:
-            specs.append(BUILTIN[name])
-            continue
-        if name in BUILTIN or not isinstance(entry, dict) or "architecture" not in entry:
-            builtin = ", ".join(BUILTIN)
-            raise UsageError(
-                f"lake.toml: [models.{name}] needs `architecture` (an open_clip name or a folder); "
-                f"the names {builtin} are taken and stand alone"
-            )
-        model = _section(_Model, f"models.{name}", {f"models.{name}": entry})
-        folder = Path(storage.root) / model.architecture
-        architecture = str(folder) if storage.is_local and folder.is_dir() else model.architecture
-        specs.append(ModelSpec(name, architecture, model.pretrained))
-    return tuple(specs) or (BUILTIN["b32"],)
+    """Each [models.NAME]; local folders may be given relative to the lake's root."""
+    return tuple(_model(storage, name, entry) for name, entry in told.items()) or (BUILTIN["b32"],)
+
+
+def _model(storage: Storage, name: str, entry: Any) -> ModelSpec:
+    section = f"models.{name}"
+    if name in BUILTIN and isinstance(entry, dict) and "architecture" not in entry:
+        others = _section(_Builtin, section, {section: entry}).multilingual
+        return dataclasses.replace(BUILTIN[name], multilingual=_folder(storage, others))
+    if name in BUILTIN or not isinstance(entry, dict) or "architecture" not in entry:
+        builtin = ", ".join(BUILTIN)
+        raise UsageError(
+            f"lake.toml: [{section}] needs `architecture` (an open_clip name or a folder); "
+            f"the names {builtin} are taken and have theirs"
+        )
+    model = _section(_Model, section, {section: entry})
+    architecture, others = _folder(storage, model.architecture), _folder(storage, model.multilingual)
+    return ModelSpec(name, architecture or "", model.pretrained, others)
+
+
+def _folder(storage: Storage, name: str | None) -> str | None:
+    """`name`, as a whole path where it is a folder within the lake."""
+    if name is None or not storage.is_local:
+        return name
+    folder = Path(storage.root) / name
+    return str(folder) if folder.is_dir() else name

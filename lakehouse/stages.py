@@ -354,7 +354,7 @@ def _embeddings(model: ModelSpec) -> Stage:
     def build(lake: Lake, works: Sequence[str], options: Options) -> list[dd.DataFrame]:
         wanted = delayed(views.sample_ids)(lake.settings, options.view) if options.view else None
         rows = pairs.pairs(lake, works, wanted, _embedded(lake, key, works))
-        rules = embeddings.EmbeddingRules(device="cuda" if lake.settings.cluster.gpus else "cpu")
+        rules = embeddings.GPU if lake.settings.cluster.gpus else embeddings.EmbeddingRules()
         return [embeddings.embeddings(rows, model, rules)]
 
     return Stage(key, "embeddings", (key,), "downloads", "gpu", model.fingerprint, build)

@@ -50,3 +50,66 @@ def write_checkpoint(
     )
     (folder / "open_clip_config.json").write_text(json.dumps(config))
     return ModelSpec("tiny", str(folder))
+
+
+def write_tokenizer(folder: Path) -> int:
+    """A tokenizer as transformers reads them, of letters alone; returns how many tokens it has."""
+    import transformers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    letters = [chr(number) for number in range(ord("a"), ord("z") + 1)]
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters, *[f"##{letter}" for letter in letters]]
+    vocabulary = {word: number for number, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
+    return len(words)
+
+
+def write_tower(folder: Path, dimension: int = 24, seed: int = 0) -> str:
+    """A multilingual text tower of random weights, in the form that sentence-transformers keeps them in."""
+    import transformers
+
+    words = write_tokenizer(folder)
+    told = transformers.DistilBertConfig(
+        vocab_size=words,
+        dim=32,
+        n_layers=2,
+        n_heads=2,
+        hidden_dim=48,
+        max_position_embeddings=40,
+        pad_token_id=0,
+    )
+    torch.manual_seed(seed)
+    transformers.DistilBertModel(told).save_pretrained(folder)
+    files = {
+        "modules.json": [
+            {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+            {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+            {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"},
+        ],
+        "sentence_bert_config.json": {"max_seq_length": 20, "do_lower_case": False},
+        "1_Pooling/config.json": {
+            "word_embedding_dimension": 32,
+            "pooling_mode_cls_token": False,
+            "pooling_mode_mean_tokens": True,
+            "pooling_mode_max_tokens": False,
+            "pooling_mode_mean_sqrt_len_tokens": False,
+        },
+        "2_Dense/config.json": {
+            "in_features": 32,
+            "out_features": dimension,
+            "bias": False,
+            "activation_function": "torch.nn.modules.linear.Identity",
+        },
+    }
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(content))
+    save_file({"linear.weight": torch.randn(dimension, 32)}, folder / "2_Dense" / "model.safetensors")
+    return str(folder)

@@ -26,8 +26,8 @@ from transforms.embeddings import (
     dimension,
     embed_images,
     embed_texts,
-    encoders,
     load,
+    texts,
 )
 
 
@@ -127,11 +127,11 @@ def test_the_tokenizer_forgets_words_before_they_fill_the_memory(
     spec = write_checkpoint(tmp_path)
     words = ["".join("abcdefghij"[int(d)] for d in str(n)) for n in range(1000, 1200)]
     expected = embed_texts([*words, "<end_of_text> a cat"], spec)
-    monkeypatch.setattr(encoders, "TOKENIZER_MEMORY", 50)
+    monkeypatch.setattr(texts, "TOKENIZER_MEMORY", 50)
     rules = EmbeddingRules(batch_size=10)
     np.testing.assert_allclose(embed_texts([*words, "<end_of_text> a cat"], spec, rules), expected, atol=1e-5)
     embed_texts(["a cat"], spec, rules)
-    assert len(load(spec)._tokenizer.cache) <= 60
+    assert len(load(spec)._texts._tokenizer.cache) <= 60
 
 
 def test_a_model_is_loaded_once_however_many_ask(tmp_path: Path) -> None:

@@ -24,9 +24,10 @@ from transforms.embeddings import (
     embed_partition,
     embed_texts,
     embeddings,
+    load,
 )
 from transforms.embeddings.batches import PAIRS
-from transforms.embeddings.encoders import normalise
+from transforms.embeddings.device import normalise
 
 TEXTS = ["a cat", "", "word " * 500, "🦊🎉 fête", "الحروف من اليمين", "<end_of_text> tail", "x" * 2000]
 
@@ -122,21 +123,35 @@ def test_normalising_makes_rows_without_a_direction_nan() -> None:
     np.testing.assert_allclose(unit, expected, atol=1e-7)
 
 
-def test_a_batch_that_does_not_fit_goes_in_halves(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    encode = open_clip.CLIP.encode_text
+@pytest.mark.parametrize(("tower", "room"), [("transformer", 2), ("visual", 1)])
+def test_a_batch_that_does_not_fit_goes_in_halves(tmp_path: Path, tower: str, room: int) -> None:
+    """The tower raises what torch raises on a device with room for no more than a few rows."""
+    spec = write_checkpoint(tmp_path)
+    expected = embed_texts(TEXTS, spec), embed_images(PHOTOS, spec)
     sizes = []
 
-    def small_device(self: open_clip.CLIP, text: torch.Tensor) -> torch.Tensor:
-        sizes.append(len(text))
-        if len(text) > 2:
-            raise torch.OutOfMemoryError("no memory for more than two")
-        return encode(self, text)
+    def small_device(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        sizes.append(len(given[0]))
+        if len(given[0]) > room:
+            raise torch.OutOfMemoryError(f"no memory for more than {room}")
 
-    expected = embed_texts(TEXTS, spec)
-    # the encoder is looked up on the class at each call; a GPU that is too small cannot be had here
-    monkeypatch.setattr(open_clip.CLIP, "encode_text", small_device)
-    np.testing.assert_allclose(embed_texts(TEXTS, spec), expected, atol=1e-5)
-    assert max(size for size in sizes if size <= 2) == 2
+    getattr(load(spec)._network, tower).register_forward_pre_hook(small_device)
+    np.testing.assert_allclose(embed_texts(TEXTS, spec), expected[0], atol=1e-5)
+    np.testing.assert_allclose(embed_images(PHOTOS, spec), expected[1], atol=1e-5)
+    assert sizes[0] == 7
+    assert max(size for size in sizes if size <= room) == room
+    assert sum(size for size in sizes if size <= room) == 7
+
+
+def test_a_row_that_does_not_fit_alone_is_no_row_of_nan(tmp_path: Path) -> None:
+    spec = write_checkpoint(tmp_path)
+
+    def no_device(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        raise torch.OutOfMemoryError("no memory at all")
+
+    load(spec)._network.transformer.register_forward_pre_hook(no_device)
+    with pytest.raises(torch.OutOfMemoryError):
+        embed_texts(TEXTS, spec)
 
 
 def test_search_is_told_of_a_picture_that_cannot_be_read(spec: ModelSpec) -> None:

@@ -1,6 +1,8 @@
 """Embeddings: what a CLIP model makes of each picture and its caption."""
 
 from transforms.embeddings.batches import (
+    ENGLISH,
+    GPU,
     EmbeddingRules,
     UnreadablePictureError,
     embed_images,
@@ -8,10 +10,13 @@ from transforms.embeddings.batches import (
     embed_texts,
     embeddings,
 )
-from transforms.embeddings.model import BUILTIN, ModelSpec, ModelUnavailable, dimension, load
+from transforms.embeddings.errors import ModelUnavailable
+from transforms.embeddings.model import BUILTIN, ModelSpec, dimension, load
 
 __all__ = [
     "BUILTIN",
+    "ENGLISH",
+    "GPU",
     "EmbeddingRules",
     "ModelSpec",
     "ModelUnavailable",

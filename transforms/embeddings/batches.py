@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import dask.dataframe as dd
 import numpy as np
@@ -14,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transforms import columns
-from transforms.embeddings.encoders import Model, Vectors
+from transforms.embeddings.device import Vectors
+from transforms.embeddings.encoders import Model
 from transforms.embeddings.model import ModelSpec, dimension, load
 from transforms.embeddings.partitions import distinct, is_null, with_reasons
-from transforms.embeddings.pictures import decode
 
 PAIRS = pa.schema(
     [
@@ -27,8 +26,9 @@ PAIRS = pa.schema(
         columns.UNIT,
     ]
 )
-
-T = TypeVar("T")
+#: what a model with another text tower for other languages wants to know besides
+LANGUAGE = columns.CANDIDATES.field("language")
+ENGLISH = "en"
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,10 @@ class EmbeddingRules:
     device: str = "cpu"
 
 
+#: for a GPU, whose forward passes must be longer than it takes to start them; what does not fit is halved
+GPU = EmbeddingRules(batch_size=512, device="cuda")
+
+
 class UnreadablePictureError(ValueError):
     """Bytes that are not a picture that can be decoded."""
 
@@ -50,15 +54,18 @@ def embeddings(
 ) -> dd.DataFrame:
     """The vectors of each pair's picture and caption under one CLIP model.
 
-    `pairs`: sample_id, text, image (encoded, large_binary), unit. Out: `columns.embeddings_schema`, one row
-    per pair in the order given, float16 and L2-normalised, captions cut to the model's context. Counted per
-    unit: ``drop:no_picture`` (NULL), ``drop:bad_picture`` (cannot be decoded), ``drop:no_text`` (NULL),
-    ``drop:not_finite`` (the model gives NaN, infinity or zero).
+    `pairs`: sample_id, text, image (encoded, large_binary), unit; for a model with a multilingual text tower
+    also language: English goes through the model's own tower, all else through the other. Out:
+    `columns.embeddings_schema`, one row per pair in the order given, float16 and L2-normalised, captions cut
+    to the tower's context. Counted per unit: ``drop:no_picture`` (NULL), ``drop:bad_picture`` (cannot be
+    decoded), ``drop:no_text`` (NULL), ``drop:not_finite`` (the model gives NaN, infinity or zero).
     Raises ModelUnavailable: here for the configuration, in the tasks for the weights.
     """
     size = dimension(spec)
     meta = columns.meta(columns.counted(columns.embeddings_schema(size)))
-    vectors: dd.DataFrame = pairs[PAIRS.names].map_partitions(embed_partition, spec, size, rules, meta=meta)
+    vectors: dd.DataFrame = pairs[_inputs(spec).names].map_partitions(
+        embed_partition, spec, size, rules, meta=meta
+    )
     return vectors
 
 
@@ -67,12 +74,12 @@ def embed_partition(
 ) -> pd.DataFrame:
     """`embeddings` of one pandas partition."""
     schema = columns.embeddings_schema(dimension)
-    pairs = columns.to_arrow(frame, PAIRS)
+    pairs = columns.to_arrow(frame, _inputs(spec))
     if not len(pairs):
         return columns.meta(columns.counted(schema))
     model = load(spec, rules.device)
     pictures, readable = _picture_column(pairs["image"], model, rules)
-    texts = _text_column(pairs["text"], readable, model, rules)
+    texts = _text_column(pairs["text"], readable, _is_english(pairs), model, rules)
     reason = np.select(
         [
             is_null(pairs["image"]),
@@ -96,10 +103,14 @@ def embed_partition(
     return columns.to_pandas(with_reasons(rows, pairs["unit"], reason))
 
 
-def embed_texts(texts: Sequence[str], spec: ModelSpec, rules: EmbeddingRules = EmbeddingRules()) -> Vectors:
-    """Vectors of `texts`, float32 [n, D], L2-normalised; NaN where the model gives none."""
-    model = load(spec, rules.device)
-    return _in_batches(list(texts), model.encode_texts, model.dimension, rules)
+def embed_texts(
+    texts: Sequence[str], spec: ModelSpec, rules: EmbeddingRules = EmbeddingRules(), english: bool = True
+) -> Vectors:
+    """Vectors of `texts`, float32 [n, D], L2-normalised; NaN where the model gives none.
+
+    Texts that are not `english` go through the model's text tower for other languages, if it has one.
+    """
+    return load(spec, rules.device).encode_texts(texts, rules.batch_size, english)
 
 
 def embed_images(
@@ -109,35 +120,10 @@ def embed_images(
 
     Raises UnreadablePictureError for the first that cannot be decoded.
     """
-    vectors, readable = _embed_pictures(list(pictures), load(spec, rules.device), rules)
+    vectors, readable = load(spec, rules.device).encode_pictures(pictures, rules.batch_size)
     if not readable.all():
         raise UnreadablePictureError(f"picture {int(np.argmin(readable))} cannot be decoded")
     return vectors
-
-
-def _in_batches(
-    items: Sequence[T], encode: Callable[[Sequence[T]], Vectors], size: int, rules: EmbeddingRules
-) -> Vectors:
-    starts = range(0, len(items), rules.batch_size)
-    parts = [encode(items[start : start + rules.batch_size]) for start in starts]
-    return np.concatenate([np.empty((0, size), np.float32), *parts])
-
-
-def _embed_pictures(
-    pictures: Sequence[bytes], model: Model, rules: EmbeddingRules
-) -> tuple[Vectors, npt.NDArray[np.bool_]]:
-    """Vectors [n, D], and which pictures could be decoded; the others' rows are NaN."""
-    readable = np.zeros(len(pictures), bool)
-
-    def encode(batch: Sequence[int]) -> Vectors:
-        decoded = {place: picture for place in batch if (picture := decode(pictures[place])) is not None}
-        vectors = np.full((len(batch), model.dimension), np.nan, np.float32)
-        if decoded:
-            readable[list(decoded)] = True
-            vectors[np.isin(batch, list(decoded))] = model.encode_pictures(list(decoded.values()))
-        return vectors
-
-    return _in_batches(range(len(pictures)), encode, model.dimension, rules), readable
 
 
 def _picture_column(
@@ -145,16 +131,37 @@ def _picture_column(
 ) -> tuple[Vectors, npt.NDArray[np.bool_]]:
     """Vectors [n, D] and readability of a column of pictures, each different picture embedded once."""
     different, place = distinct(column)
-    vectors, readable = _embed_pictures(different, model, rules)
+    vectors, readable = model.encode_pictures(different, rules.batch_size)
     return _rows(vectors, place), np.append(readable, False)[place]
 
 
 def _text_column(
-    column: pa.ChunkedArray, wanted: npt.NDArray[np.bool_], model: Model, rules: EmbeddingRules
+    column: pa.ChunkedArray,
+    wanted: npt.NDArray[np.bool_],
+    english: npt.NDArray[np.bool_],
+    model: Model,
+    rules: EmbeddingRules,
 ) -> Vectors:
     """Vectors [n, D] of a column of texts, each different one embedded once; NaN where NULL or not wanted."""
-    different, place = distinct(pc.if_else(pa.array(wanted), column, None))
-    return _rows(_in_batches(different, model.encode_texts, model.dimension, rules), place)
+    vectors = np.full((len(column), model.dimension), np.nan, np.float32)
+    for own in (True, False):
+        chosen = wanted & (english == own)
+        different, place = distinct(pc.if_else(pa.array(chosen), column, None))
+        found = _rows(model.encode_texts(different, rules.batch_size, own), place)
+        vectors[chosen] = found[chosen]
+    return vectors
+
+
+def _inputs(spec: ModelSpec) -> pa.Schema:
+    return PAIRS if spec.multilingual is None else PAIRS.append(LANGUAGE)
+
+
+def _is_english(pairs: pa.Table) -> npt.NDArray[np.bool_]:
+    """Which texts are for the model's own text tower; all, where nobody asks for their language."""
+    if LANGUAGE.name not in pairs.schema.names:
+        return np.ones(len(pairs), bool)
+    english = pc.fill_null(pc.equal(pairs[LANGUAGE.name], ENGLISH), False)
+    return english.combine_chunks().to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
 
 def _rows(vectors: Vectors, place: npt.NDArray[np.int64]) -> Vectors:

@@ -1,71 +1,99 @@
-"""The two encoders of a CLIP model: pictures and texts to vectors of length 1."""
+"""A loaded CLIP model: pictures and texts to vectors of length 1."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL.Image import Image
 
-Vectors = npt.NDArray[np.float32]
-
-#: open_clip's tokenizer remembers every word it has met; a web's worth of words would fill the memory.
-TOKENIZER_MEMORY = 100_000
+from transforms.embeddings.device import Device, Places, Vectors
+from transforms.embeddings.pictures import decode
+from transforms.embeddings.texts import TextTower, encode_texts
 
 
 class Model:
-    """A loaded CLIP model.
+    """A loaded CLIP model, whose towers compute no gradients and may be called from several threads.
 
-    Its encoders take one batch at a time, compute no gradients, and may be called from several threads.
+    `network`: of open_clip; its picture tower is used. `preprocess`: of open_clip, for inference.
+    `texts`: its own text tower, which is for English. `others`: the one for other languages, if it has one.
     """
 
     def __init__(
-        self, network: Any, preprocess: Callable[[Image], Any], tokenizer: Any, device: str, dimension: int
+        self,
+        network: Any,
+        preprocess: Any,
+        texts: TextTower,
+        others: TextTower | None,
+        device: Device,
+        dimension: int,
     ) -> None:
-        self._network = network.to(device).eval()
-        self._preprocess = preprocess
-        self._tokenizer = tokenizer
+        self._network = network
+        *self._pixels, _, self._normalise = preprocess.transforms
+        self._texts = texts
+        self._others = others
         self._device = device
         self.dimension = dimension
 
-    def encode_pictures(self, pictures: Sequence[Image]) -> Vectors:
-        """Vectors of RGB pictures, float32 [n, dimension], L2-normalised; NaN where that is not possible."""
+    def encode_texts(self, texts: Sequence[str], size: int, english: bool = True) -> Vectors:
+        """Vectors of texts cut to the model's context, float32 [n, dimension], `size` per forward pass.
+
+        They are of length 1; NaN where that is not possible. Texts that are not `english` go through the
+        tower for other languages, where the model has one.
+        """
+        tower = self._texts if english or self._others is None else self._others
+        return encode_texts(tower, texts, size, self.dimension, self._device)
+
+    def encode_pictures(self, pictures: Sequence[bytes], size: int) -> tuple[Vectors, npt.NDArray[np.bool_]]:
+        """Vectors of encoded pictures as `encode_texts` gives them, and which could be decoded."""
+        readable = np.zeros(len(pictures), bool)
+
+        def batches(wanted: Places) -> Iterator[tuple[Places, Any]]:
+            for places, prepared in self._prepared(pictures, wanted, size):
+                have = np.array([picture is not None for picture in prepared])
+                readable[places] = have
+                if have.any():
+                    yield places[have], self._device.stack(p for p in prepared if p is not None)
+
+        return self._device.vectors(self._encode, batches, (len(pictures), self.dimension)), readable
+
+    def _prepared(
+        self, pictures: Sequence[bytes], wanted: Places, size: int
+    ) -> Iterator[tuple[Places, list[Any]]]:
+        """The pictures of `wanted`, decoded by threads, `size` at a time and some batches ahead."""
+        waiting: deque[tuple[Places, list[Future[Any]]]] = deque()
+        with ThreadPoolExecutor(self._device.decoders) as pool:
+            for start in range(0, len(wanted), size):
+                places = wanted[start : start + size]
+                waiting.append((places, [pool.submit(self._prepare, pictures[i]) for i in places]))
+                if len(waiting) > self._device.ahead:
+                    yield _done(*waiting.popleft())
+            while waiting:
+                yield _done(*waiting.popleft())
+
+    def _prepare(self, data: bytes) -> Any:
+        """Resized and cropped as the network wants it: a tensor uint8 [height, width, 3], None if unreadable.
+
+        Bytes go to the device, a quarter of what floats are; `_encode` makes floats of them there.
+        """
         import torch
 
-        tensors = torch.stack([self._preprocess(picture) for picture in pictures])
-        return self._encode(self._network.encode_image, tensors)
+        picture: Image | None = decode(data)
+        if picture is None:
+            return None
+        for change in self._pixels:
+            picture = change(picture)
+        return torch.from_numpy(np.array(picture))
 
-    def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of texts cut to the model's context, float32 [n, dimension], L2-normalised or NaN."""
-        tokens = self._tokenizer(list(texts))
-        cache = getattr(self._tokenizer, "cache", None)
-        if cache is not None and len(cache) > TOKENIZER_MEMORY:
-            special = self._tokenizer.all_special_ids
-            self._tokenizer.cache = {self._tokenizer.decoder[i]: self._tokenizer.decoder[i] for i in special}
-        return self._encode(self._network.encode_text, tokens)
-
-    def _encode(self, encoder: Callable[[Any], Any], batch: Any) -> Vectors:
-        """`batch` through `encoder`; a batch too large for the device's memory goes in halves."""
-        import torch
-
-        try:
-            with torch.inference_mode():
-                return normalise(encoder(batch.to(self._device)).float().cpu().numpy())
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-        half = len(batch) // 2
-        return np.concatenate([self._encode(encoder, batch[:half]), self._encode(encoder, batch[half:])])
+    def _encode(self, pixels: Any) -> Any:
+        """Features of pixels, uint8 [n, height, width, 3], which stay in that order: channels last."""
+        scaled = pixels.permute(0, 3, 1, 2).float().div_(255)
+        return self._network.encode_image(self._normalise(scaled))
 
 
-def normalise(vectors: npt.NDArray[Any]) -> Vectors:
-    """Each row of `vectors` [n, D] at length 1; a row that is zero or not finite becomes NaN."""
-    wide = vectors.astype(np.float64)
-    finite = np.asarray(np.isfinite(wide).all(axis=1))
-    length = np.sqrt((np.where(finite[:, None], wide, 0.0) ** 2).sum(axis=1))
-    usable = np.flatnonzero(length)
-    unit = np.full(vectors.shape, np.nan, np.float32)
-    unit[usable] = wide[usable] / length[usable, None]
-    return unit
+def _done(places: Places, prepared: list[Future[Any]]) -> tuple[Places, list[Any]]:
+    return places, [picture.result() for picture in prepared]

@@ -14,17 +14,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from transforms.embeddings.device import Device
 from transforms.embeddings.encoders import Model
+from transforms.embeddings.errors import ModelUnavailable
+from transforms.embeddings.multilingual import WEIGHTS_FILES, MultilingualTexts, find
+from transforms.embeddings.texts import OpenClipTexts
 
 HUB = "hf-hub:"
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 MERGES_FILE = "bpe.txt.gz"
+TOKENIZER_FILE = "tokenizer.json"  # of transformers, where the text tower is one of its models
 CONTEXT_LENGTH = 77  # tokens, where a configuration names none: OpenAI's CLIP, open_clip's default
-
-
-class ModelUnavailable(Exception):  # noqa: N818
-    """The model's configuration, weights or tokenizer are missing or do not fit together."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,14 @@ class ModelSpec:
     `open_clip_config.json`, `open_clip_model.safetensors` (any float type) and, where the tokenizer is not
     OpenAI's, its BPE merges in `bpe.txt.gz` as `open_clip.SimpleTokenizer` reads them.
     `pretrained`: with a name of open_clip, the tag of its weights ("openai") or a weights file; else None.
+    `multilingual`: a text tower in the same space for captions that are not English, or of no certain
+    language: a folder or a repository of the hub, of the form that `multilingual` tells.
     """
 
     name: str
     architecture: str
     pretrained: str | None = None
+    multilingual: str | None = None
 
     def fingerprint(self) -> dict[str, Any]:
         """What decides about this model's vectors, apart from the machine; the same wherever the files lie.
@@ -50,12 +54,18 @@ class ModelSpec:
         """
         config = _config(self)
         merges = Path(self.architecture) / MERGES_FILE
+        others: dict[str, Any] = {}
+        if (tokenizer := Path(self.architecture) / TOKENIZER_FILE).is_file():
+            others["tokenizer_sha256"] = _sha256(tokenizer)
+        if self.multilingual is not None:
+            others["multilingual"] = _tower(self.multilingual)
         return {
             "weights_sha256": _sha256(_weights(self)),
             "merges_sha256": _sha256(merges) if merges.is_file() else None,
             "model": config,
             "preprocess": _told(self, config),
             "context_length": _context_length(config),
+            **others,
         }
 
 
@@ -93,7 +103,24 @@ def _load(spec: ModelSpec, device: str) -> Model:
             f"model {spec.name}: the tokenizer has {words} tokens, but the network only {room}; "
             f"{MERGES_FILE} and vocab_size in {CONFIG_FILE} do not belong together"
         )
-    return Model(network, preprocess, tokenizer, device, dimension(spec))
+    network = network.to(device, memory_format=torch.channels_last).eval()
+    size = dimension(spec)
+    others = None
+    if spec.multilingual is not None:
+        others = MultilingualTexts(find(spec.multilingual), device)
+        if others.dimension != size:
+            raise ModelUnavailable(
+                f"model {spec.name}: vectors of {spec.multilingual} have {others.dimension} elements, "
+                f"those of its pictures {size}"
+            )
+    return Model(network, preprocess, OpenClipTexts(network, tokenizer), others, Device(device), size)
+
+
+def _tower(name: str) -> dict[str, Any]:
+    """What decides about the vectors of a multilingual text tower."""
+    folder = find(name)
+    told = (TOKENIZER_FILE, *WEIGHTS_FILES)
+    return {f"{Path(file).with_suffix('')}_sha256".replace("/", "_"): _sha256(folder / file) for file in told}
 
 
 def _open(spec: ModelSpec) -> tuple[Any, Any, Any]:

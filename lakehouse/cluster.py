@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,6 +18,7 @@ from distributed.comm.core import CommClosedError
 from lakehouse import settings
 from lakehouse.errors import StorageError, UsageError
 
+PACKAGE = "pairlake"
 CONNECT_SECONDS = 10  # to reach a scheduler before giving up
 RMM_POOL = 0.8  # of a GPU's memory that its worker takes at once, where RMM is installed
 #: what decides how many threads the libraries behind NumPy and torch take in a process
@@ -54,9 +56,33 @@ def connect(cluster: settings.Cluster) -> Iterator[Client]:
 
 def _remote(address: str) -> Client:
     try:
-        return Client(address, timeout=CONNECT_SECONDS)
+        client = Client(address, timeout=CONNECT_SECONDS)
     except (OSError, CommClosedError, ValueError) as error:
         raise UsageError(f"no Dask scheduler answers at {address}: {error}") from error
+    try:
+        _check_versions(client)
+    except UsageError:
+        client.close()
+        raise
+    return client
+
+
+def _check_versions(client: Client) -> None:
+    """Raises UsageError where the scheduler, which reads the tasks too, or a worker has another Pairlake.
+
+    Workers that come later are not asked.
+    """
+    try:
+        scheduler: Any = client.run_on_scheduler(version, PACKAGE)
+    except PackageNotFoundError as error:
+        scheduler = error
+    workers = client.run(version, PACKAGE, on_error="return")
+    here = version(PACKAGE)
+    for where, there in (("the scheduler", scheduler), *((f"worker {w}", v) for w, v in workers.items())):
+        if isinstance(there, PackageNotFoundError):
+            raise UsageError(f"{where} has no Pairlake: install {PACKAGE} {here} there")
+        if isinstance(there, str) and there != here:
+            raise UsageError(f"{where} has Pairlake {there}, this is {here}: install the same there")
 
 
 def _workers(cluster: settings.Cluster) -> int:

@@ -68,6 +68,8 @@ def _client(lake: Lake, cluster: Mapping[str, Any]) -> Iterator[Any]:
     with connect(lake.settings.with_cluster(**cluster).cluster) as client:
         if client.dashboard_link:
             print(f"Dask dashboard: {client.dashboard_link}", file=sys.stderr)
+        if not client.scheduler_info()["workers"]:
+            print("the cluster has no workers yet: the run waits for them", file=sys.stderr)
         yield client
 
 

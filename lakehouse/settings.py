@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from lakehouse.demo import MODEL
+from lakehouse.demo import PACKAGED
 from lakehouse.errors import NoLakeError, UsageError
 from lakehouse.schema import SCHEMA_VERSION
 from lakehouse.server.limits import Limits
@@ -32,7 +32,7 @@ FILE = "lake.toml"
 DEFAULT_ROOT = "lake"
 
 # Names that stand for one model everywhere: thresholds and heads go by them.
-BUILTIN = {**OPENAI, "demo": ModelSpec("demo", str(MODEL))}
+BUILTIN = {**OPENAI, "demo": ModelSpec("demo", PACKAGED)}
 
 SECTIONS = (
     "lake",

@@ -22,7 +22,7 @@ from lakehouse.demo import pages, server, wat
 from lakehouse.demo.sites import Web
 from lakehouse.fingerprints import fingerprint
 from lakehouse.lake import Lake
-from lakehouse.stages import Options, stages
+from lakehouse.stages import Options, Stage, stages
 from lakehouse.tables import Range
 
 FILES = 4  # WAT files that the web is written to
@@ -168,9 +168,12 @@ def counts(lake: Lake, key: str) -> Counter[str]:
 
 def built(made: Lake, client: Client, names: Sequence[str] = (), options: Options | None = None) -> int:
     """Runs the stages of these names or kinds (all where none is given); returns the batches committed."""
-    return run.run(
-        made, client, [s for s in stages(made) if not names or {s.name, s.kind} & set(names)], options
-    )
+    return run.run(made, client, chosen(made, names), options)
+
+
+def chosen(made: Lake, names: Sequence[str] = ()) -> list[Stage]:
+    """The stages of these names or kinds, all where none is given."""
+    return [s for s in stages(made) if not names or {s.name, s.kind} & set(names)]
 
 
 def drive(root: Path | str, *names: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -65,6 +66,30 @@ def test_preprocessing_is_that_of_the_tag(tmp_path: Path, monkeypatch: pytest.Mo
         expected = network().encode_image(batch, normalize=True).numpy()
     np.testing.assert_allclose(embed_images(PHOTOS, spec), expected, atol=1e-5)
     assert spec.fingerprint()["preprocess"]["mean"] == [0.5, 0.5, 0.5]
+
+
+def test_a_folder_of_a_package_is_found_wherever_the_package_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "carrier" / "model"
+    folder.mkdir(parents=True)
+    (tmp_path / "carrier" / "__init__.py").touch()
+    there = write_checkpoint(folder, merges=MERGES)
+    monkeypatch.syspath_prepend(tmp_path)
+    spec = ModelSpec("carried", "package:carrier/model")
+    np.testing.assert_array_equal(embed_texts(["a cat"], spec), embed_texts(["a cat"], there))
+    assert spec.fingerprint() == there.fingerprint()
+    with pytest.raises(ModelUnavailable, match="model lost: there is no package nosuch here"):
+        dimension(ModelSpec("lost", "package:nosuch/model"))
+
+
+def test_a_worker_with_other_weights_refuses(tmp_path: Path) -> None:
+    """Its vectors would pass for those of the weights that the driver has hashed."""
+    spec = write_checkpoint(tmp_path)
+    digest = hashlib.sha256((tmp_path / "open_clip_model.safetensors").read_bytes()).hexdigest()
+    load(replace(spec, weights_sha256=digest))
+    with pytest.raises(ModelUnavailable, match=r"model tiny: .* has other weights than the machine that"):
+        load(replace(spec, weights_sha256="0" * 64))
 
 
 def test_weights_in_the_hub_cache_need_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import demo_lake
+import hosts
 import pytest
 from demo_lake import Crawl
 from distributed import Client
@@ -70,3 +71,18 @@ def test_no_scheduler_there_is_one_line() -> None:
         cluster.connect(settings.Cluster(scheduler="tcp://127.0.0.1:9")),
     ):
         pass
+
+
+def test_a_scheduler_with_another_pairlake_is_refused(tmp_path: Path) -> None:
+    """It reads the tasks too; the same is asked of the workers."""
+    told = tmp_path / "other" / "pairlake-9.9.dist-info"
+    told.mkdir(parents=True)
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: pairlake\nVersion: 9.9\n")
+    with hosts.on_loopback(tmp_path, ["driver"]) as (driver,):
+        driver.environment["PYTHONPATH"] = str(told.parent)
+        address = hosts.scheduler(driver)
+        with (
+            pytest.raises(UsageError, match=r"the scheduler has Pairlake 9\.9, this is .*: install the same"),
+            cluster.connect(settings.Cluster(scheduler=address)),
+        ):
+            pass

@@ -7,3 +7,4 @@ can name as `[models.demo]`.
 from pathlib import Path
 
 MODEL = Path(__file__).parent / "model"
+PACKAGED = "package:lakehouse/demo/model"  # the same on any machine that has the package

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import threading
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
@@ -21,6 +22,7 @@ from transforms.embeddings.multilingual import WEIGHTS_FILES, MultilingualTexts,
 from transforms.embeddings.texts import OpenClipTexts
 
 HUB = "hf-hub:"
+PACKAGE = "package:"
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 MERGES_FILE = "bpe.txt.gz"
@@ -35,16 +37,19 @@ class ModelSpec:
     `name`: the lake's short name for it, part of table and scorer names ("b32").
     `architecture`: a name of open_clip ("ViT-B-32"), "hf-hub:OWNER/REPOSITORY", or a local folder with
     `open_clip_config.json`, `open_clip_model.safetensors` (any float type) and, where the tokenizer is not
-    OpenAI's, its BPE merges in `bpe.txt.gz` as `open_clip.SimpleTokenizer` reads them.
+    OpenAI's, its BPE merges in `bpe.txt.gz` as `open_clip.SimpleTokenizer` reads them. A folder inside a
+    Python package is "package:PACKAGE/FOLDER": each machine has its own path for it.
     `pretrained`: with a name of open_clip, the tag of its weights ("openai") or a weights file; else None.
     `multilingual`: a text tower in the same space for captions that are not English, or of no certain
     language: a folder or a repository of the hub, of the form that `multilingual` tells.
+    `weights_sha256`: what the weights must have wherever they are loaded; None takes what is there.
     """
 
     name: str
     architecture: str
     pretrained: str | None = None
     multilingual: str | None = None
+    weights_sha256: str | None = None
 
     def fingerprint(self) -> dict[str, Any]:
         """What decides about this model's vectors, apart from the machine; the same wherever the files lie.
@@ -53,9 +58,9 @@ class ModelSpec:
         Raises ModelUnavailable.
         """
         config = _config(self)
-        merges = Path(self.architecture) / MERGES_FILE
+        merges = _folder(self) / MERGES_FILE
         others: dict[str, Any] = {}
-        if (tokenizer := Path(self.architecture) / TOKENIZER_FILE).is_file():
+        if (tokenizer := _folder(self) / TOKENIZER_FILE).is_file():
             others["tokenizer_sha256"] = _sha256(tokenizer)
         if self.multilingual is not None:
             others["multilingual"] = _tower(self.multilingual)
@@ -130,7 +135,8 @@ def _open(spec: ModelSpec) -> tuple[Any, Any, Any]:
 
     config = _config(spec)
     weights = _weights(spec)
-    folder = Path(spec.architecture)
+    _check_weights(spec, weights)
+    folder = _folder(spec)
     known = open_clip.get_pretrained_cfg(spec.architecture, spec.pretrained or "")
     source = f"local-dir:{folder}" if _is_folder(spec) else spec.architecture
     merges = folder / MERGES_FILE
@@ -162,8 +168,28 @@ def dimension(spec: ModelSpec) -> int:
     return int(_config(spec)["embed_dim"])
 
 
+def _folder(spec: ModelSpec) -> Path:
+    """The folder that the architecture names, where it names one."""
+    if not spec.architecture.startswith(PACKAGE):
+        return Path(spec.architecture)
+    package, _, path = spec.architecture.removeprefix(PACKAGE).partition("/")
+    found = find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise ModelUnavailable(f"model {spec.name}: there is no package {package} here")
+    return Path(found.submodule_search_locations[0]) / path
+
+
 def _is_folder(spec: ModelSpec) -> bool:
-    return (Path(spec.architecture) / CONFIG_FILE).is_file()
+    return (_folder(spec) / CONFIG_FILE).is_file()
+
+
+def _check_weights(spec: ModelSpec, weights: Path) -> None:
+    """Raises ModelUnavailable where this machine's weights are not those that the rows are said to be of."""
+    if spec.weights_sha256 is not None and _sha256(weights) != spec.weights_sha256:
+        raise ModelUnavailable(
+            f"model {spec.name}: {weights} on {socket.gethostname()} has other weights than the machine that "
+            f"started the run, whose sha256 is {spec.weights_sha256}: copy that file here"
+        )
 
 
 def _config(spec: ModelSpec) -> dict[str, Any]:
@@ -190,7 +216,7 @@ def _config(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _folder_config(spec: ModelSpec) -> dict[str, Any]:
-    path = Path(spec.architecture) / CONFIG_FILE
+    path = _folder(spec) / CONFIG_FILE
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         if not {"embed_dim", "vision_cfg", "text_cfg"} <= config["model_cfg"].keys():
@@ -226,7 +252,7 @@ def _preprocess(spec: ModelSpec, config: dict[str, Any]) -> dict[str, Any]:
 def _weights(spec: ModelSpec) -> Path:
     """The weights file, fetched by open_clip where it knows a source and does not have it yet."""
     if _is_folder(spec):
-        path = Path(spec.architecture) / WEIGHTS_FILE
+        path = _folder(spec) / WEIGHTS_FILE
     elif spec.pretrained and Path(spec.pretrained).is_file():
         path = Path(spec.pretrained)
     else:

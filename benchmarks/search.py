@@ -19,7 +19,8 @@ of the groups; a deletion, and an append of 1 %.
 
     uv run python benchmarks/search.py --json
 
-Parts can be run one at a time (--part data, ours, peer, report); what they find is kept below --folder.
+Parts can be run one at a time (--part data, ours, peer-build, peer-search, report); what they find is kept
+below --folder.
 """
 
 from __future__ import annotations

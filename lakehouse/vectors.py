@@ -25,6 +25,7 @@ from lakehouse.tables.lance import LanceFormat
 ROWS_AT_ONCE = 65_536  # vectors that a search of a pushed copy holds
 
 CELLS_PER_CELL = 8  # looked into, for each that would hold all that is looked for
+CONDITIONED_CELLS = 512  # under a condition: what it leaves may lie far from the vector
 FEW = 1_000  # results, beyond which the vectors themselves are not looked at
 
 Ids = npt.NDArray[np.int64]
@@ -43,11 +44,14 @@ class Tuning:
         """For `n` results among a share of the `rows` that lie in so many `cells`.
 
         The n nearest among a share are about the n / share nearest of all, and these lie in more cells than
-        ten do. With many results, the codes alone tell well enough which they are.
+        ten do, and in others than the nearest where the share is no random one. With many results, the codes
+        alone tell well enough which they are.
         """
         wanted = n / share / (rows / cells)  # cells full of rows that are as near
-        probes = min(cells, self.probes + math.ceil(CELLS_PER_CELL * wanted))
-        return Tuning(probes, self.refine if n <= FEW else 1, self.recall)
+        probes = self.probes + math.ceil(CELLS_PER_CELL * wanted)
+        if share < 1:
+            probes = max(probes, CONDITIONED_CELLS)
+        return Tuning(min(cells, probes), self.refine if n <= FEW else 1, self.recall)
 
 
 UNTUNED = Tuning(32, 4, 0.0)  # of an index that nothing is recorded about

@@ -123,6 +123,7 @@ def test_stopped_at_an_access_to_the_store(victim: Victim, fault: str, tmp_path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)  # some forty lives
 @pytest.mark.parametrize("first", range(1, STEPS + 1))
 @pytest.mark.parametrize("kind", ["kill", "error", "errors", "late"])
 def test_stopped_at_every_access_to_the_store(victim: Victim, kind: str, first: int, tmp_path: Path) -> None:

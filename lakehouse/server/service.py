@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from lakehouse.errors import LakeError, UsageError
+from lakehouse.errors import LakeError
 from lakehouse.server.limits import Limits
 from lakehouse.server.pictures import Thumbnails
 from lakehouse.server.versions import Versions
@@ -43,6 +43,6 @@ class Service:
         """Loads the first model and opens the lake, so that the first visitor does not wait for it."""
         from lakehouse.search import Query
 
-        with suppress(UsageError):  # nothing is embedded yet
+        with suppress(LakeError):  # nothing is embedded yet, or the model is not here: a search says so
             self.versions.get().searcher(None).find(Query(text="warm", k=1))
         self.ready.set()

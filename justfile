@@ -74,6 +74,22 @@ export *args:
 reproduce name into *args:
     uv run lake release reproduce {{name}} --into {{into}} {{args}}
 
+# train a CLIP on a release's pairs and measure it: just train --root LAKE --release v1 --view V --held-out FILE --to DIR
+train *args:
+    uv run --extra train python -m lakehouse.training {{args}}
+
+# the filter study's lake: just studylake --pairs FOLDER --to study
+studylake *args:
+    uv run --extra train python -m lakehouse.training.build {{args}}
+
+# the filter study of a release: just study RELEASE --root study/lake --to study/results
+study release *args:
+    uv run --extra train python -m lakehouse.training.study --release {{release}} {{args}}
+
+# train a small diffusion model on shards: just diffusion --shards DIR --model study/filter --to DIR
+diffusion *args:
+    uv run --extra train python -m lakehouse.training.diffusion {{args}}
+
 # the tests; options go to pytest
 test *args:
     uv run pytest {{args}}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+from contextlib import suppress
 
 import click
 
@@ -33,6 +35,17 @@ def serve(root: str | None, host: str, port: int, release: str | None) -> None:
     if token is not None and len(token) < SHORTEST:
         raise UsageError(f"{TOKEN} has {len(token)} characters: take {SHORTEST} or more, at random")
     app = application(lake, lake.settings.server, token)
+    listening = _listening(host, port)
     what = "read-only" if token is None or lake.moment else "read-only but for who has the token"
-    click.echo(f"{lake!r}, {what}: http://{host}:{port}/ (Ctrl-C ends it)", err=True)
-    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"{lake!r}, {what}: http://{shown}:{listening.getsockname()[1]}/ (Ctrl-C ends it)", err=True)
+    with suppress(KeyboardInterrupt):  # which is how it ends, once all is answered
+        uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run([listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise UsageError(f"{host}, port {port}: {error.strerror}: name others with --host, --port") from error

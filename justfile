@@ -26,6 +26,10 @@ embeddings *args:
 scores *args:
     uv run lake run scores {{args}}
 
+# group pairs that show the same picture, by the methods that lake.toml names
+duplicates *args:
+    uv run lake run duplicates {{args}}
+
 # store the join of candidates, downloads and scores, that queries read
 pairs *args:
     uv run lake run pairs {{args}}

@@ -32,6 +32,7 @@ from transforms import columns
 from transforms.candidates.errors import UnreadableUnit
 from transforms.downloads import UnnamedCrawlerError
 from transforms.embeddings.errors import ModelUnavailable
+from transforms.scores import ScorerError
 
 REASON_CHARS = 300  # of an unforeseen error's message: some quote whole rows
 POLL_SECONDS = 0.02  # between two looks at what the workers have finished
@@ -230,7 +231,7 @@ def _check(claim: Claim, future: Future[Any], result: Any) -> None:
     if isinstance(error, LakeError):
         raise error
     reason = next(iter(str(error).splitlines()), "")
-    if not isinstance(error, UnreadableUnit | ModelUnavailable | UnnamedCrawlerError):
+    if not isinstance(error, UnreadableUnit | ModelUnavailable | ScorerError | UnnamedCrawlerError):
         reason = f"{type(error).__name__}: {reason[:REASON_CHARS]}"
     if isinstance(error, UnreadableUnit | FileNotFoundError) and claim.keys[0] == "candidates":
         reason += "; `lake run --skip-unreadable` notes it and goes on"

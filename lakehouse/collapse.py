@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lakehouse.vectors import Vectors
+from transforms.duplicates.rules import COSINE
 
 Collapse = Literal["none", "same", "near"]  # every pair; each URL once; near-duplicate pictures once, too
 
@@ -18,8 +19,7 @@ Collapse = Literal["none", "same", "near"]  # every pair; each URL once; near-du
 class CollapseRules:
     """What counts as the same picture."""
 
-    #: cosine of image vectors from which on two pictures are one: clip-retrieval's `get_non_uniques`
-    cosine: float = 0.94
+    cosine: float = COSINE  # of image vectors, from which on two pictures are one
 
 
 def keep(

@@ -20,7 +20,7 @@ from lakehouse.tables import Range, Table, open_table
 from lakehouse.tables.delta import DeltaFormat
 from transforms.embeddings.errors import ModelUnavailable
 from transforms.embeddings.model import dimension
-from transforms.scores import PUBLISHED, Scorer, default_scorers
+from transforms.scores import PUBLISHED, Scorer, ScorerError, default_scorers, further_scorers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,10 +49,10 @@ schema = {schema}
 
 @contextmanager
 def model_errors() -> Iterator[None]:
-    """Makes a LakeError of a model that is not to be had; its message says what to do."""
+    """Makes a LakeError of a model or function that is not to be had; its message says what to do."""
     try:
         yield
-    except ModelUnavailable as error:
+    except (ModelUnavailable, ScorerError) as error:
         raise LakeError(" ".join(str(error).split())) from error
 
 
@@ -106,11 +106,12 @@ class Lake:
     def scorers(self) -> list[Scorer]:
         """The scorers that the settings choose.
 
-        Where they choose none: all that fit the models, then those whose values the lake's sources have, or
-        that were imported.
+        Where they choose none: all that fit the models, then somebody's own, then those whose values the
+        lake's sources have, or that were imported.
         """
-        by_models = default_scorers(self.settings.models)
-        fitting = {scorer.name: scorer for scorer in (*by_models, *PUBLISHED)}
+        by_models = [*default_scorers(self.settings.models), *self.settings.own_scorers]
+        further = further_scorers(self.settings.models)
+        fitting = {scorer.name: scorer for scorer in (*by_models, *further, *PUBLISHED)}
         unknown = [name for name in self.settings.scorers if name not in fitting]
         if unknown:
             raise UsageError(

@@ -76,6 +76,12 @@ def scorers(chosen: Iterable[tuple[str, str]]) -> str:
     return _values({"role": "varchar", "scorer": "varchar", "active": "boolean"}, rows)
 
 
+def duplicate_methods(chosen: Sequence[str]) -> str:
+    """Relation duplicate_methods: method, active. The first of `chosen` is active."""
+    rows = [(literal(name), "false" if place else "true") for place, name in enumerate(chosen)]
+    return _values({"method": "varchar", "active": "boolean"}, rows)
+
+
 def thresholds(values: Mapping[str, float]) -> str:
     """Relations own_thresholds and asked_thresholds: rule, value."""
     rows = [(literal(rule), repr(float(value))) for rule, value in sorted(values.items())]

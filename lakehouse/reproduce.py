@@ -109,7 +109,7 @@ def reproduce(
     absent: set[str] = set()  # works that name batches which are not made again
     for step in steps:
         imported = step.stage not in known or any(work.startswith(lineage.IMPORT) for work in step.works)
-        if imported or absent.intersection(step.works):
+        if imported or absent.intersection(work.partition("@")[0] for work in step.works):
             why = (
                 "no stage of today makes it: it was imported"
                 if imported
@@ -162,7 +162,7 @@ def _prepared(lake: Lake, release: Release, steps: Sequence[Step], storage: Stor
         storage.write(MARK, mark.encode())
     elif not storage.exists(MARK) or storage.read(MARK).decode() != mark:
         raise UsageError(f"there is a lake at {storage.root}: reproduce into a root of its own")
-    own = release.views.keys() - sqlfiles.house().keys() - {"scorers", "own_thresholds"}
+    own = release.views.keys() - sqlfiles.house().keys() - {"scorers", "duplicate_methods", "own_thresholds"}
     for view in own if storage.is_local else ():
         storage.write(f"sql/{view}.sql", release.views[view].encode())
     made = lakes.open_lake(storage.root)
@@ -207,6 +207,13 @@ def _settings(lake: Lake, steps: Sequence[Step]) -> dict[str, Any]:
     )
     ordered = [scorer.name for scorer in lake.scorers() if scorer.name in scorers]
     found["scores"] = {"scorers": ordered}
+    grouped = {
+        step.stage.partition("/")[2]: step.rules for step in steps if step.stage.startswith("duplicates/")
+    }
+    if grouped:
+        numbers = {k: v for rules in grouped.values() for k, v in rules.items() if k != "method"}
+        chosen = [method for method in lake.settings.duplicates.methods if method in grouped]
+        found["duplicates"] = {"methods": chosen, **numbers}
     return found
 
 

@@ -31,7 +31,6 @@ from lakehouse.stages import stages as stages_of
 from transforms.candidates.reasons import Note
 
 READ_BY_VIEWS = ("candidates", "downloads", "scores", "duplicates")
-WORKS_FOLLOWING = 64  # in a batch of a stage that makes its rows anew: cheap ones, and there may be many
 WAIT_SECONDS = 2.0  # between two looks at another driver's claim
 
 
@@ -136,7 +135,7 @@ def _input_rows(lake: Lake, stage: Stage, works: Sequence[str]) -> int:
 def _overtaken(finished: set[str], available: Sequence[str]) -> tuple[str, ...]:
     """The batches whose rows would be other ones now: works that are done and no longer asked for."""
     gone = sorted({work.partition("@")[0] for work in finished.difference(available)})
-    return (f"what the rows of {len(gone)} batches follow from: attempts or scores came",) if gone else ()
+    return (f"what the rows of {len(gone)} batches follow from: other batches came",) if gone else ()
 
 
 def _unreadable(history: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -170,9 +169,8 @@ def _selection(lake: Lake, stage: Stage, options: Options) -> str:
 def _available(lake: Lake, stage: Stage) -> list[str]:
     if stage.source == "sources":
         return [source.unit for source in lake.ledger.sources()]
-    if stage.follows:
-        pins, scorers = lake.pins(building=True), stage.rules()["scorers"]
-        return list(lineage.works(lake.ledger.state(), pins, scorers))
+    if stage.works is not None:
+        return list(stage.works(lake))
     pin = lake.pins(building=True).get(stage.source)
     batches = list(range(pin[0], pin[1] + 1)) if pin else []
     if stage.units is not None:
@@ -261,9 +259,7 @@ def _building(lake: Lake) -> list[Stage]:
 
 def _groups(lake: Lake, todo: Plan) -> list[tuple[str, ...]]:
     """Works in their order, cut into batches: several crawl files, or one batch of a table."""
-    size = lake.settings.batches.units if todo.stage.source == "sources" else 1
-    if todo.stage.follows:
-        size = WORKS_FOLLOWING
+    size = lake.settings.batches.units if todo.stage.source == "sources" else todo.stage.at_once
     return [todo.works[i : i + size] for i in range(0, len(todo.works), size)]
 
 

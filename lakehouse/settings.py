@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +25,11 @@ from lakehouse.server.limits import Limits
 from lakehouse.storage import Storage
 from transforms.candidates.rules import PRESETS, CandidateRules
 from transforms.downloads.rules import DownloadRules, HashLists, Network
+from transforms.duplicates.rules import DuplicateRules
 from transforms.embeddings.model import BUILTIN as OPENAI
 from transforms.embeddings.model import ModelSpec
 from transforms.files import Reads
+from transforms.scores import PUBLISHED, Call, Scorer, default_scorers, further_scorers
 
 FILE = "lake.toml"
 DEFAULT_ROOT = "lake"
@@ -48,6 +51,8 @@ SECTIONS = (
     "reads",
     "models",
     "scores",
+    "scorers",
+    "duplicates",
     "thresholds",
     "server",
 )
@@ -67,6 +72,8 @@ AT_LEAST_ONE = frozenset(
         "burst",
     }
 )
+
+_SCORER = re.compile("[a-z][a-z0-9_]*")  # a name that is part of paths and of SQL
 
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}
 
@@ -114,6 +121,13 @@ class Crawls:
 
 
 @dataclass(frozen=True)
+class Duplicates(DuplicateRules):
+    """Which pairs are held to show the same picture."""
+
+    methods: tuple[str, ...] = ()  # the first is the active one, which the view deduplicated goes by
+
+
+@dataclass(frozen=True)
 class _Lake:
     schema: int = SCHEMA_VERSION
 
@@ -126,6 +140,17 @@ class _Scores:
 @dataclass(frozen=True)
 class _Builtin:
     multilingual: str | None = None
+
+
+@dataclass(frozen=True)
+class OwnScorer:
+    """A scorer that is somebody's own function; its role is the first word of its name."""
+
+    callable: str  # module:function
+    needs: Literal["vectors", "pictures", "texts"]
+    model: str | None = None  # whose vectors
+    weights: str | None = None  # a file for the function, and its digest
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +176,9 @@ class Settings:
     reads: Reads = field(default_factory=Reads)
     server: Limits = field(default_factory=Limits)
     models: tuple[ModelSpec, ...] = (BUILTIN["b32"],)
+    duplicates: Duplicates = field(default_factory=Duplicates)
     scorers: tuple[str, ...] = ()  # names; empty means every scorer that fits the models
+    own_scorers: tuple[Scorer, ...] = ()  # somebody's own functions
     thresholds: Mapping[str, float] = field(default_factory=dict)  # of scorers that sql/ does not know
 
     def with_cluster(self, **changes: Any) -> Settings:
@@ -205,6 +232,7 @@ def parse(storage: Storage, told: Mapping[str, Any]) -> Settings:
         raise UsageError(
             f"the lake has schema {schema}, this Pairlake reads schema {SCHEMA_VERSION}: {newer}"
         )
+    models = _models(storage, told.get("models", {}))
     fsync = _section(Writes, "writes", told, environment=True).fsync
     return Settings(
         storage=dataclasses.replace(storage, fsync=fsync),
@@ -218,8 +246,10 @@ def parse(storage: Storage, told: Mapping[str, Any]) -> Settings:
         crawls=_section(Crawls, "crawls", told, environment=True),
         reads=_section(Reads, "reads", told, environment=True),
         server=_section(Limits, "server", told, environment=True),
-        models=_models(storage, told.get("models", {})),
+        models=models,
+        duplicates=_section(Duplicates, "duplicates", told),
         scorers=_section(_Scores, "scores", told).scorers,
+        own_scorers=_own_scorers(storage, told.get("scorers", {}), models),
         thresholds=dict(told.get("thresholds", {})),
     )
 
@@ -343,3 +373,36 @@ def _folder(storage: Storage, name: str | None) -> str | None:
         return name
     folder = Path(storage.root) / name
     return str(folder) if folder.is_dir() else name
+
+
+def _own_scorers(
+    storage: Storage, told: Mapping[str, Any], models: Sequence[ModelSpec]
+) -> tuple[Scorer, ...]:
+    """Each [scorers.NAME]; a module and weights may be in the lake's folder."""
+    found = []
+    taken = {scorer.name for scorer in (*default_scorers(models), *further_scorers(models), *PUBLISHED)}
+    names = [model.name for model in models]
+    for name, entry in told.items():
+        where = f"scorers.{name}"
+        if name in taken:
+            raise UsageError(f"lake.toml: [{where}]: there is a scorer of that name: call yours otherwise")
+        if not _SCORER.fullmatch(name):
+            raise UsageError(f"lake.toml: [{where}]: a name has lower-case letters, digits and _ alone")
+        if not isinstance(entry, Mapping) or not {"callable", "needs"} <= entry.keys():
+            raise UsageError(f"lake.toml: [{where}] needs `callable` (module:function) and `needs`")
+        own = _section(OwnScorer, where, {where: entry})
+        module, _, function = own.callable.partition(":")
+        if not (module and function):
+            raise UsageError(f"lake.toml: [{where}] callable = {own.callable!r}: expected module:function")
+        if (own.weights is None) != (own.sha256 is None):
+            raise UsageError(f"lake.toml: [{where}]: weights and sha256 go together")
+        model = (own.model or names[0]) if own.needs == "vectors" else None
+        if model is not None and model not in names:
+            raise UsageError(f"lake.toml: [{where}] model = {model!r}: there are {', '.join(names)}")
+        weights = own.weights
+        if weights is not None and "://" not in weights and storage.is_local:
+            weights = str(Path(storage.root) / weights)
+        folder = storage.root if storage.is_local else None
+        call = Call(own.callable, folder, weights, own.sha256)
+        found.append(Scorer(name, name.partition("_")[0], own.needs, model, call=call))
+    return tuple(found)

@@ -2,6 +2,7 @@
 
     sources ─> candidates ─> downloads + images ─> embeddings_MODEL ─> scores/SCORER ─> stored_pairs
                         └──────────────────────────────────────────────^ (texts; pictures; published)
+                                     └───────────┴─> duplicates/METHOD
 
 A stage's *works* are the pieces of its driving input: units of the sources, or batches of a table
 (`candidates:7`). What the ledger does not have as done for (stage, fingerprint, selection) is new.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +24,7 @@ import pyarrow as pa
 from dask import delayed
 from dask.delayed import Delayed
 
-from lakehouse import lineage, materialise, pairs, views
+from lakehouse import duplicates, lineage, materialise, pairs, views
 from lakehouse.batch import Streamed
 from lakehouse.errors import LakeError, UsageError
 from lakehouse.fetching import Fetch, spool_of
@@ -41,9 +43,10 @@ from transforms.scores import Scorer
 ALL = "all"  # the selection that leaves nothing out
 UNREADABLE = ("unreadable",)  # what `Options.retry` is for units of candidates, not URLs
 RETRY = "retry-unreadable:"  # begins the name of a work that reads a unit once more
-KINDS = ("candidates", "downloads", "embeddings", "scores", "pairs")
+KINDS = ("candidates", "downloads", "embeddings", "scores", "duplicates", "pairs")
 FEW_TASKS = 16  # of a batch that is fetched: below it, each has `batches.rows` URLs
 PIECES = 4  # as many times that, in a larger batch
+PAIRS_AT_ONCE = 64  # works in a batch of stored pairs: cheap ones, and there may be many
 IMG2DATASET = "img2dataset"  # the kind of sources that bring their pictures
 
 
@@ -75,6 +78,8 @@ class Stage:
     #: what a batch's lineage says beside its works
     origin: Callable[[Lake, Sequence[str]], Mapping[str, Any]] = lambda lake, works: {}
     follows: tuple[str, ...] = ()  # keys whose new batches change earlier rows too: a new generation of them
+    works: Callable[[Lake], Sequence[str]] | None = None  # its works, where they are not its source's batches
+    at_once: int = 1  # works in a batch
 
     def fingerprint(self) -> str:
         """16 hex digits over the rules: parameters, models by their weights, not the code's commit."""
@@ -88,6 +93,8 @@ def stages(lake: Lake) -> list[Stage]:
     scorers = lake.scorers()
     published = {s.unit: s for s in lake.ledger.sources() if s.scores}
     made += [_published(s, published) if s.column else _scores(s) for s in scorers]
+    duplicates.check(lake.settings)
+    made += [_duplicates(lake, method) for method in lake.settings.duplicates.methods]
     return [*made, _pairs(lake, made)]
 
 
@@ -95,6 +102,11 @@ def chosen(lake: Lake, names: Sequence[str], model: str | None = None) -> list[S
     """The stages that `names` (kinds or full names; none means all) and `model` ask for."""
     found = stages(lake)
     for name in names:
+        if name == "duplicates" and not lake.settings.duplicates.methods:
+            raise UsageError(
+                "lake.toml does not say how to find duplicates: put [duplicates] methods there, "
+                f"one or more of {', '.join(duplicates.methods(lake.settings))}"
+            )
         if not any(name in (stage.kind, stage.name) for stage in found):
             raise UsageError(
                 f"no stage {name!r}; there are {', '.join(KINDS)}, "
@@ -422,7 +434,27 @@ def _published(scorer: Scorer, sources: Mapping[str, Source]) -> Stage:
     )
 
 
-# ---------------------------------------------------------------------- pairs
+# ---------------------------------------------------------------------- duplicates and pairs
+
+
+def _duplicates(lake: Lake, method: str) -> Stage:
+    """Groups of pairs by one method, over all that there is."""
+
+    def build(lake: Lake, works: Sequence[str], options: Options) -> Sequence[dd.DataFrame]:
+        return duplicates.frames(lake, method)
+
+    return Stage(
+        f"duplicates/{method}",
+        "duplicates",
+        (f"duplicates/{method}",),
+        duplicates.source(method),
+        "cpu" if method in (duplicates.SHA256, duplicates.PHASH) else "gpu",
+        lambda: duplicates.rules(lake, method),
+        build,
+        follows=duplicates.reads(method),
+        works=lambda lake: duplicates.works(lake, method),
+        at_once=sys.maxsize,
+    )
 
 
 def _pairs(lake: Lake, before: Sequence[Stage]) -> Stage:
@@ -441,4 +473,11 @@ def _pairs(lake: Lake, before: Sequence[Stage]) -> Stage:
         lambda: views.pairs_rules(views.definitions(lake)),
         build,
         follows=tuple(tables),
+        works=_pair_works,
+        at_once=PAIRS_AT_ONCE,
     )
+
+
+def _pair_works(lake: Lake) -> list[str]:
+    scorers = views.active_scorers(views.definitions(lake))
+    return list(lineage.works(lake.ledger.state(), lake.pins(building=True), scorers))

@@ -66,6 +66,7 @@ def definitions(lake: Lake) -> dict[str, str]:
     chosen = [(scorer.role, scorer.name) for scorer in lake.scorers()]
     given = {
         "scorers": relations.scorers(chosen),
+        "duplicate_methods": relations.duplicate_methods(lake.settings.duplicates.methods),
         "own_thresholds": relations.thresholds(_numbers(lake.settings.thresholds, "lake.toml: [thresholds]")),
         **sqlfiles.house(),
     }

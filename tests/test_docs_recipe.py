@@ -14,14 +14,22 @@ from transforms.candidates.reasons import Drop, Note
 from transforms.candidates.rules import CandidateRules
 from transforms.downloads.rules import DownloadRules, Network
 from transforms.downloads.status import DownloadStatus
+from transforms.duplicates import DuplicateRules
 
 TEXT = (ROOT / "docs" / "recipe.md").read_text("utf-8")
-RULES = {"CandidateRules": CandidateRules(), "DownloadRules": DownloadRules(), "Network": Network()}
+RULES = {
+    "CandidateRules": CandidateRules(),
+    "DownloadRules": DownloadRules(),
+    "DuplicateRules": DuplicateRules(),
+    "Network": Network(),
+}
 NAMES = r"((?:`[\w.]+`(?:, | and )?)+)"
 
 
 def test_rules_are_named_with_the_values_that_they_have() -> None:
-    found = re.findall(r"`(CandidateRules|DownloadRules|Network)\.(\w+)`(?: = (\w+(?:\.\d+)?))?", TEXT)
+    found = re.findall(
+        r"`(CandidateRules|DownloadRules|DuplicateRules|Network)\.(\w+)`(?: = (\w+(?:\.\d+)?))?", TEXT
+    )
     assert len(found) > 25
     for owner, name, value in found:
         actual = f"{getattr(RULES[owner], name)}".removesuffix(".0")

@@ -12,7 +12,7 @@ from doc_pages import ROOT, Block, blocks, section, table
 
 from lakehouse.lake import Lake
 from lakehouse.server.limits import Limits
-from lakehouse.settings import SECTIONS, Batches, Cluster, Crawls, Retention, Writes, parse
+from lakehouse.settings import SECTIONS, Batches, Cluster, Crawls, Duplicates, Retention, Writes, parse
 from lakehouse.storage import Storage
 from transforms.candidates.rules import CandidateRules
 from transforms.downloads.rules import DownloadRules, HashLists, Network
@@ -29,6 +29,7 @@ WITH_KEYS = {
     "refused": HashLists(),
     "retention": Retention(),
     "crawls": Crawls(),
+    "duplicates": Duplicates(),
     "reads": Reads(),
     "server": Limits(),
 }

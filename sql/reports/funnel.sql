@@ -2,8 +2,8 @@
 --
 -- Grain: one row per (stage, outcome, reason), in the order of the data's way.
 --
---   stage    candidates: image links; downloads: candidates' URLs; embeddings_MODEL and
---            scores/SCORER: pairs; subsets: pairs
+--   stage    candidates: image links; downloads: candidates' URLs; embeddings_MODEL,
+--            scores/SCORER and duplicates/METHOD: pairs; subsets: pairs
 --   outcome  in: rows that came in; dropped; no value: scored, but NULL; kept.
 --            in = dropped + no value + kept
 --   reason   why, and for subsets which
@@ -12,7 +12,8 @@
 --
 -- A URL that was tried again counts once, with its newest attempt's status.
 -- What removals took out counts as dropped: withdrawn.
--- Source: batches, counts, withdrawn_counts, newest_downloads, pairs, active_thresholds.
+-- Of duplicates, what no other pair is like is kept, with the one of each group that stays.
+-- Source: batches, counts, withdrawn_counts, newest_downloads, duplicates, pairs, active_thresholds.
 with
 first_tries as (
     select counts.*
@@ -41,10 +42,14 @@ dropped as (
     from (
         select key as stage, substr(name, 6) as reason, n as rows
         from counts
-        where name like 'drop:%'
+        where name like 'drop:%' and not (key like 'duplicates/%' and name = 'drop:single')
         union all
         select stage, 'withdrawn' as reason, rows
         from taken
+        union all
+        select 'duplicates/' || method as stage, 'repeated' as reason, 1 as rows
+        from duplicates
+        where not kept
     )
     group by all
 ),
@@ -69,8 +74,19 @@ kept as (
         on batches.key = missing.stage
     left join taken
         on batches.key = taken.stage
-    where batches.key <> 'downloads'
+    where batches.key <> 'downloads' and batches.key not like 'duplicates/%'
     group by batches.key
+    union all
+    select
+        came_in.stage,
+        'kept' as outcome,
+        null as reason,
+        any_value(came_in.rows) - coalesce(sum(dropped.rows), 0) as rows
+    from came_in
+    left join dropped
+        on came_in.stage = dropped.stage
+    where came_in.stage like 'duplicates/%'
+    group by came_in.stage
 ),
 
 fetched as (

@@ -15,8 +15,10 @@ import pyarrow as pa
 from transforms import columns
 from transforms.embeddings.model import ModelSpec
 from transforms.embeddings.partitions import distinct, is_null, with_reasons
-from transforms.scores import heads, opennsfw, toxicity
+from transforms.scores import heads, opennsfw, tag, toxicity, watermark
+from transforms.scores.called import Call
 from transforms.scores.similarity import cosine
+from transforms.scores.tag import Variant
 
 Values = npt.NDArray[np.float32]
 
@@ -61,6 +63,8 @@ class Scorer:
     `model`: where vectors are needed, the short name of the model that made them.
     `head`: where one of LAION's heads computes it, the name of its weights.
     `column`: where the number was published with a URL list, the column that has it.
+    `call`: where somebody's own function computes it, that function.
+    `tag`: where LAION's list of texts computes it, the variant, and the model that reads the texts.
     """
 
     name: str
@@ -69,13 +73,19 @@ class Scorer:
     model: str | None = None
     head: str | None = None
     column: str | None = None
+    call: Call | None = None
+    tag: tuple[Variant, ModelSpec] | None = None
 
     def fingerprint(self) -> dict[str, Any]:
         """What decides about this scorer's values, besides its inputs."""
-        if self.head is not None:
+        if self.call is not None:
+            identity = self.call.identity()
+        elif self.tag is not None:
+            identity = tag.identity(*self.tag)
+        elif self.head is not None:
             identity = {"weights_sha256": heads.sha256(self.head)}
         elif self.needs == "pictures":
-            identity = opennsfw.identity()
+            identity = PICTURE_MODELS[self.name][1]()
         elif self.needs == "texts":
             identity = toxicity.identity()
         elif self.column is not None:
@@ -86,7 +96,15 @@ class Scorer:
 
 
 OPENNSFW = Scorer("punsafe_opennsfw", "punsafe", "pictures")
+WATERMARK = Scorer("pwatermark_small", "pwatermark", "pictures")
 TOXICITY = Scorer("toxicity_profanity_check", "toxicity", "texts")
+
+
+#: What computes the values of packaged models of pictures, and what tells their identity.
+PICTURE_MODELS: dict[str, tuple[Callable[[Sequence[bytes]], Values], Callable[[], dict[str, str]]]] = {
+    OPENNSFW.name: (opennsfw.unsafe, opennsfw.identity),
+    WATERMARK.name: (watermark.watermarked, watermark.identity),
+}
 
 
 def scorers_for(spec: ModelSpec) -> list[Scorer]:
@@ -109,6 +127,16 @@ def default_scorers(specs: Iterable[ModelSpec]) -> list[Scorer]:
     """Every scorer of every model, each once, and the toxicity of the texts."""
     found = [scorer for spec in specs for scorer in scorers_for(spec)]
     return list(dict.fromkeys([*found, TOXICITY]))
+
+
+def further_scorers(specs: Iterable[ModelSpec]) -> list[Scorer]:
+    """Scorers that there are too, where the settings name them: LAION's tag by each model, and watermarks."""
+    tags = [
+        Scorer(name, "nsfw", "vectors", spec.name, tag=(variant, spec))
+        for spec in specs
+        for variant, name in (("meant", f"nsfw_{spec.name}"), ("ran", f"nsfw_asrun_{spec.name}"))
+    ]
+    return [*tags, WATERMARK]
 
 
 def scores(inputs: dd.DataFrame, scorer: Scorer) -> dd.DataFrame:
@@ -156,14 +184,34 @@ def scored(table: pa.Table, scorer: Scorer, values: Values, missing: npt.NDArray
 
 def _values(table: pa.Table, scorer: Scorer) -> tuple[Values, npt.NDArray[np.bool_]]:
     """The value of each row, not finite where there is none, and which rows have a NULL for input."""
+    if scorer.call is not None:
+        return _called(table, scorer.needs, scorer.call)
     if scorer.needs == "pictures":
-        return _of_each(opennsfw.unsafe, table["image"]), is_null(table["image"])
+        return _of_each(PICTURE_MODELS[scorer.name][0], table["image"]), is_null(table["image"])
     if scorer.needs == "texts":
         return _of_each(toxicity.toxicity, table["text"]), is_null(table["text"])
     images, missing = _vectors(table["image_embedding"]), is_null(table["image_embedding"])
     if scorer.head is not None:
         return heads.head(scorer.head, images), missing
+    if scorer.tag is not None:
+        return tag.tags(images, tag.vectors_of(*scorer.tag)), missing
     return cosine(images, _vectors(table["text_embedding"])), missing | is_null(table["text_embedding"])
+
+
+def _called(table: pa.Table, needs: str, call: Call) -> tuple[Values, npt.NDArray[np.bool_]]:
+    """What somebody's own function says of the rows that have all that it needs."""
+    missing = np.zeros(len(table), bool)
+    for name in NEEDS[needs]:
+        missing |= is_null(table[name])
+    given = table.filter(pa.array(~missing))
+    frame = given.select([n for n in NEEDS[needs] if not n.endswith("_embedding")]).to_pandas()
+    for name in NEEDS[needs]:
+        if name.endswith("_embedding"):
+            frame[name] = list(_vectors(given[name]))
+    values = np.full(len(table), np.nan, np.float32)
+    if len(frame):
+        values[~missing] = call.values(frame)
+    return values, missing
 
 
 def _of_each(score: Callable[[Sequence[Any]], Values], column: pa.ChunkedArray) -> Values:

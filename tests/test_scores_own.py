@@ -97,10 +97,10 @@ def test_a_module_that_does_not_load(tmp_path: Path, source: str) -> None:
         Call("broken:length", str(tmp_path)).values(pd.DataFrame({"text": ["a"]}))
 
 
-def test_a_module_that_is_nowhere(small: Lake) -> None:
+def test_a_module_that_is_nowhere(small: Lake, client: Client) -> None:
     lake = entry(small, ENTRY.replace("lengths:", "nowhere:"))
     with pytest.raises(LakeError, match=r"nowhere\.py is not there, and no module 'nowhere' can be imported"):
-        run.plan(lake, *chosen(lake, ["scores/wordy_length"]))
+        run.run(lake, client, chosen(lake, ["scores/wordy_length"]))
 
 
 @pytest.mark.parametrize(

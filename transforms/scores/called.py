@@ -56,7 +56,8 @@ class Call:
             values = pd.array(pd.Series(raw), "Float64").to_numpy(np.float64, na_value=np.nan)
         if len(values) != len(frame):
             raise ScorerError(f"{self.target} gave {len(values)} values for {len(frame)} rows")
-        return values.astype(np.float32)
+        found: npt.NDArray[np.float32] = values.astype(np.float32)
+        return found
 
 
 class _told(AbstractContextManager[None]):  # noqa: N801  a context manager, named as one

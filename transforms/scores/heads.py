@@ -31,8 +31,8 @@ def head(name: str, vectors: Any) -> Any:
     xp = array_module(vectors)
     weights = {key: xp.asarray(value) for key, value in _weights(name).items()}
     vectors = vectors.astype(xp.float32)
-    finite = xp.isfinite(vectors).all(axis=1)
-    x = xp.where(finite[:, None], vectors, 0)
+    finite = xp.isfinite(vectors.sum(axis=1))  # what is not finite stays so in a sum, and this is one pass
+    x = vectors if finite.all() else xp.where(finite[:, None], vectors, 0)
     detector = "mean" in weights
     if detector:
         x = _normalise(_categories(x, weights), weights)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from transforms import columns
 from transforms.embeddings.model import ModelSpec
 from transforms.embeddings.partitions import distinct, is_null, with_reasons
-from transforms.scores import heads, opennsfw, tag, toxicity, watermark
+from transforms.scores import heads, opennsfw, tag, toxicity
 from transforms.scores.called import Call
 from transforms.scores.similarity import cosine
 from transforms.scores.tag import Variant
@@ -96,14 +96,12 @@ class Scorer:
 
 
 OPENNSFW = Scorer("punsafe_opennsfw", "punsafe", "pictures")
-WATERMARK = Scorer("pwatermark_small", "pwatermark", "pictures")
 TOXICITY = Scorer("toxicity_profanity_check", "toxicity", "texts")
 
 
 #: What computes the values of packaged models of pictures, and what tells their identity.
 PICTURE_MODELS: dict[str, tuple[Callable[[Sequence[bytes]], Values], Callable[[], dict[str, str]]]] = {
     OPENNSFW.name: (opennsfw.unsafe, opennsfw.identity),
-    WATERMARK.name: (watermark.watermarked, watermark.identity),
 }
 
 
@@ -130,13 +128,12 @@ def default_scorers(specs: Iterable[ModelSpec]) -> list[Scorer]:
 
 
 def further_scorers(specs: Iterable[ModelSpec]) -> list[Scorer]:
-    """Scorers that there are too, where the settings name them: LAION's tag by each model, and watermarks."""
-    tags = [
-        Scorer(name, "nsfw", "vectors", spec.name, tag=(variant, spec))
-        for spec in specs
-        for variant, name in (("meant", f"nsfw_{spec.name}"), ("ran", f"nsfw_asrun_{spec.name}"))
-    ]
-    return [*tags, WATERMARK]
+    """Scorers that there are too, where the settings name them: LAION's tag by each model."""
+    found = []
+    for spec in specs:
+        found.append(Scorer(f"nsfw_{spec.name}", "nsfw", "vectors", spec.name, tag=("meant", spec)))
+        found.append(Scorer(f"nsfw_asrun_{spec.name}", "nsfw", "vectors", spec.name, tag=("ran", spec)))
+    return found
 
 
 def scores(inputs: dd.DataFrame, scorer: Scorer) -> dd.DataFrame:
@@ -207,7 +204,7 @@ def _called(table: pa.Table, needs: str, call: Call) -> tuple[Values, npt.NDArra
     frame = given.select([n for n in NEEDS[needs] if not n.endswith("_embedding")]).to_pandas()
     for name in NEEDS[needs]:
         if name.endswith("_embedding"):
-            frame[name] = list(_vectors(given[name]))
+            frame[name] = list(_vectors(given[name]).astype(np.float32))
     values = np.full(len(table), np.nan, np.float32)
     if len(frame):
         values[~missing] = call.values(frame)
@@ -220,10 +217,12 @@ def _of_each(score: Callable[[Sequence[Any]], Values], column: pa.ChunkedArray) 
     return np.append(score(different), np.float32(np.nan))[place]
 
 
-def _vectors(column: pa.ChunkedArray) -> Values:
-    """A column of fixed-size lists as float32 [n, D], NaN where NULL."""
+def _vectors(column: pa.ChunkedArray) -> npt.NDArray[np.floating[Any]]:
+    """A column of fixed-size lists as an array [n, D] of their type, NaN where NULL."""
     array = column.combine_chunks()
-    vectors = np.full((len(array), array.type.list_size), np.nan, np.float32)
-    valid = ~is_null(column)
-    vectors[valid] = array.flatten().to_numpy(zero_copy_only=False).reshape(-1, array.type.list_size)
+    flat = array.flatten().to_numpy(zero_copy_only=False).reshape(-1, array.type.list_size)
+    if not array.null_count:
+        return flat  # type: ignore[no-any-return]
+    vectors = np.full((len(array), array.type.list_size), np.nan, flat.dtype)
+    vectors[~is_null(column)] = flat
     return vectors

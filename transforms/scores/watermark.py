@@ -1,13 +1,9 @@
-"""Pictures with a visible watermark, by a small network that this project trained, or by LAION's own.
-
-The small one was trained by `scripts/train_watermark.py` on a few thousand drawings and photos with generated
-watermarks; docs/benchmarks.md says how well it does, and on what.
-"""
+"""Pictures with a visible watermark, by LAION's network: its weights are in no package, and are given."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,66 +15,39 @@ from PIL import Image
 
 from transforms.embeddings.pictures import decode
 
-SMALL = Path(__file__).parent / "weights" / "watermark_small.safetensors"
-SIDE = 160  # pixels that the small network looks at, whatever the picture's shape
 BATCH = 64
 
-#: LAION-5B-WatermarkDetection: timm's efficientnet_b3a, 256 pixels, ImageNet's mean and deviation
-LAION_SIDE = 256
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+@dataclass(frozen=True)
+class View:
+    """How a network looks at a picture: squeezed to a square, its colours shifted and scaled."""
+
+    side: int
+    how: Image.Resampling
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+    def pixels(self, picture: Image.Image) -> npt.NDArray[np.float32]:
+        """float32 [3, side, side]."""
+        small = np.asarray(picture.convert("RGB").resize((self.side, self.side), self.how), np.float32)
+        normal = (small / 255 - np.array(self.mean, np.float32)) / np.array(self.deviation, np.float32)
+        return np.ascontiguousarray(normal.transpose(2, 0, 1))
 
 
-def watermarked(pictures: Sequence[bytes]) -> npt.NDArray[np.float32]:
-    """Probability that each encoded picture has a watermark: float32 [n]; NaN where it cannot be decoded."""
-    return _each(pictures, _small(), SIDE, ((0.5,) * 3, (0.25,) * 3))
+#: LAION-5B-WatermarkDetection: 256 pixels, ImageNet's mean and deviation
+LAIONS = View(256, Image.Resampling.BILINEAR, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def laion(frame: pd.DataFrame, weights: Path) -> npt.NDArray[np.float32]:
-    """The same by LAION's detector, from its published weights: a scorer of [scorers.NAME] in lake.toml.
+    """Probability that each picture has a watermark: a scorer of [scorers.NAME] in lake.toml.
 
-    `frame` has the column image. The weights are a state dict of torch; its first output is the watermark's.
+    `frame` has the column image, encoded; float32 [n], NaN where a picture cannot be decoded. The weights are a
+    state dict of torch for timm's efficientnet_b3a; its first output is the watermark's.
     """
-    return _each(list(frame["image"]), _laion(weights), LAION_SIDE, IMAGENET)
+    return _each(list(frame["image"]), _laion(weights), LAIONS)
 
 
-def identity() -> dict[str, str]:
-    """The small network's weights, by their sha256."""
-    return {"weights_sha256": hashlib.sha256(SMALL.read_bytes()).hexdigest()}
-
-
-def network() -> Any:
-    """The small network: pictures [n, 3, SIDE, SIDE] to logits [n, 1]."""
-    from torch import nn
-
-    def block(ins: int, outs: int, stride: int) -> list[Any]:
-        return [nn.Conv2d(ins, outs, 3, stride, 1, bias=False), nn.BatchNorm2d(outs), nn.ReLU(inplace=True)]
-
-    class Network(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            widths = [(3, 16, 2), (16, 32, 2), (32, 64, 2), (64, 64, 1), (64, 96, 2), (96, 96, 1)]
-            self.features = nn.Sequential(*[layer for width in widths for layer in block(*width)])
-            self.head = nn.Linear(2 * 96, 1)
-
-        def forward(self, pictures: Any) -> Any:
-            found = self.features(pictures)
-            import torch
-
-            return self.head(torch.cat([found.mean((2, 3)), found.amax((2, 3))], 1))
-
-    return Network()
-
-
-def pixels(picture: Image.Image, side: int, mean: Sequence[float], deviation: Sequence[float]) -> Any:
-    """A picture as the networks take it: float32 [3, side, side]."""
-    small = np.asarray(picture.convert("RGB").resize((side, side), Image.Resampling.BICUBIC), np.float32)
-    normal = (small / 255 - np.array(mean, np.float32)) / np.array(deviation, np.float32)
-    return np.ascontiguousarray(normal.transpose(2, 0, 1))
-
-
-def _each(
-    pictures: Sequence[bytes], model: Any, side: int, normal: tuple[Sequence[float], Sequence[float]]
-) -> npt.NDArray[np.float32]:
+def _each(pictures: Sequence[bytes], model: Any, view: View) -> npt.NDArray[np.float32]:
     import torch
 
     values = np.full(len(pictures), np.nan, np.float32)
@@ -86,20 +55,10 @@ def _each(
         batch = enumerate(pictures[start : start + BATCH], start)
         decoded = {place: picture for place, data in batch if (picture := decode(data)) is not None}
         if decoded:
-            stacked = np.stack([pixels(picture, side, *normal) for picture in decoded.values()])
+            stacked = np.stack([view.pixels(picture) for picture in decoded.values()])
             with torch.inference_mode():
                 values[list(decoded)] = model(torch.from_numpy(stacked)).numpy()
     return values
-
-
-@cache
-def _small() -> Any:
-    from safetensors.torch import load_file
-
-    model = network()
-    model.load_state_dict({name: value.float() for name, value in load_file(SMALL).items()})
-    model.eval()
-    return lambda pictures: model(pictures)[:, 0].sigmoid()
 
 
 @cache

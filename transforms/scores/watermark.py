@@ -41,7 +41,7 @@ LAIONS = View(256, Image.Resampling.BILINEAR, (0.485, 0.456, 0.406), (0.229, 0.2
 def laion(frame: pd.DataFrame, weights: Path) -> npt.NDArray[np.float32]:
     """Probability that each picture has a watermark: a scorer of [scorers.NAME] in lake.toml.
 
-    `frame` has the column image, encoded; float32 [n], NaN where a picture cannot be decoded. The weights are a
+    `frame` has the column image, encoded; float32 [n], NaN where one cannot be decoded. The weights are a
     state dict of torch for timm's efficientnet_b3a; its first output is the watermark's.
     """
     return _each(list(frame["image"]), _laion(weights), LAIONS)

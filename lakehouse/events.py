@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import psutil
@@ -35,10 +36,48 @@ class Source:
 
 
 class Events:
-    """Events of one version of the ledger. Every answer comes from that version alone."""
+    """Events of one version of the ledger. Every answer comes from that version alone, and is kept."""
 
     def __init__(self, rows: Sequence[Event]) -> None:
         self.rows = rows
+
+    @cached_property
+    def _of_key(self) -> dict[str, list[Event]]:
+        """The events of each key."""
+        found: dict[str, list[Event]] = {}
+        for event in self.rows:
+            found.setdefault(event["key"], []).append(event)
+        return found
+
+    @cached_property
+    def _done(self) -> dict[str, list[Event]]:
+        """Per key, by name, the events of finished batches, oldest first."""
+        found = {key: [e for e in some if e["event"] == "done"] for key, some in self._of_key.items()}
+        return {key: sorted(found[key], key=lambda e: int(e["batch"])) for key in sorted(found)}
+
+    @cached_property
+    def _generations(self) -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for key, events in self._of_key.items():
+            current = building = 0
+            for event in events:
+                if event["event"] == "rebuild":
+                    building = max(building, event["generation"])
+                if event["event"] == "switch":
+                    current = max(current, event["generation"])
+            found[key] = (current, max(current, building))
+        return found
+
+    @cached_property
+    def _pins(self) -> tuple[Pins, Pins]:
+        """What a reader of head sees, and what a rebuild sees."""
+        made: tuple[Pins, Pins] = ({}, {})
+        for key, events in self._done.items():
+            for pins, generation in zip(made, self._generations[key], strict=True):
+                batches = [e["batch"] for e in events if e["generation"] == generation]
+                if batches and key != REMOVALS:
+                    pins[key] = (batches[0], batches[-1])
+        return made
 
     def until(self, moment: datetime) -> Events:
         """What was known at `moment`, by the clocks of the drivers that made the events."""
@@ -46,32 +85,17 @@ class Events:
 
     def done(self, key: str | None = None) -> list[Event]:
         """Events of finished batches, oldest first; of one key, or of all."""
-        found = [e for e in self.rows if e["event"] == "done" and key in (None, e["key"])]
-        return sorted(found, key=lambda e: (e["key"], e["batch"]))
+        if key is not None:
+            return list(self._done.get(key, ()))
+        return [event for events in self._done.values() for event in events]
 
     def generations(self) -> dict[str, tuple[int, int]]:
         """Per key, the generation that readers see and the one being built (the same, mostly)."""
-        found: dict[str, tuple[int, int]] = {}
-        for event in self.rows:
-            current, building = found.get(event["key"], (0, 0))
-            if event["event"] == "rebuild":
-                building = max(building, event["generation"])
-            if event["event"] == "switch":
-                current = max(current, event["generation"])
-            found[event["key"]] = (current, max(current, building))
-        return found
+        return dict(self._generations)
 
     def pins(self, building: bool = False) -> Pins:
         """The batches that a reader of head sees; with `building`, those a rebuild sees."""
-        generations = self.generations()
-        pins: Pins = {}
-        for event in self.done():
-            if event["key"] == REMOVALS:
-                continue
-            if event["generation"] == generations[event["key"]][1 if building else 0]:
-                low, high = pins.get(event["key"], (event["batch"], event["batch"]))
-                pins[event["key"]] = (min(low, event["batch"]), max(high, event["batch"]))
-        return pins
+        return dict(self._pins[1 if building else 0])
 
     def dropped(self) -> set[tuple[str, int]]:
         """Generations, as (key, number), whose rows a cleanup took out."""
@@ -93,12 +117,16 @@ class Events:
 
     def sources(self) -> list[Source]:
         """The registered units of input, in the order of their registration."""
+        return list(self._sources)
+
+    @cached_property
+    def _sources(self) -> list[Source]:
         rows = sorted((e for e in self.rows if e["event"] == "source"), key=lambda e: int(e["batch"]))
         return [_source(json.loads(e["details"])) for e in rows]
 
     def unfinished(self, key: str) -> Event | None:
         """The newest claim of `key` if its batch is neither done nor given up."""
-        mine = [e for e in self.rows if e["key"] == key and e["event"] in ("claim", *CLOSING)]
+        mine = [e for e in self._of_key.get(key, ()) if e["event"] in ("claim", *CLOSING)]
         if not mine:
             return None
         last = max(mine, key=lambda e: (e["batch"], e["attempt"], e["event"] in CLOSING))
@@ -112,7 +140,7 @@ class Events:
     def next_batch(self, key: str) -> tuple[int, int]:
         """The number of the batch after the last one that is done, and of the try at it."""
         batch = max((e["batch"] for e in self.done(key)), default=0) + 1
-        tries = [e["attempt"] for e in self.rows if e["key"] == key and e["batch"] == batch and e["attempt"]]
+        tries = [e["attempt"] for e in self._of_key.get(key, ()) if e["batch"] == batch and e["attempt"]]
         return batch, max(tries, default=0) + 1
 
 

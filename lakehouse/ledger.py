@@ -28,6 +28,7 @@ from lakehouse.claims import ACTIVE, LEASE, Claim, given_up, own, refuse_done, r
 from lakehouse.errors import ConflictError, StorageError
 from lakehouse.events import REMOVALS, Event, Events, Pins, Source, owner
 from lakehouse.fingerprints import Fingerprint
+from lakehouse.rows import Row, rows
 from lakehouse.schema import LEDGER
 from lakehouse.storage import Storage, storage_errors
 from lakehouse.tables import DataFile
@@ -66,30 +67,38 @@ class Ledger:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.uri = storage.uri("ledger")
-        self._read: dict[str, list[Event]] = {}
+        self._read: dict[str, list[Row]] = {}
+        self._state = Events([])
         self._table: DeltaTable | None = None
 
     # ---------------------------------------------------------------- reading
 
     def state(self) -> Events:
         """The newest version; what is asked of it later is answered from that version alone."""
-        return Events(self.events())
+        self._look()
+        return self._state
 
-    def events(self) -> list[Event]:
-        """All events; only files that were not there at the last call are read."""
+    def events(self) -> Sequence[Event]:
+        """All events."""
+        return self.state().rows
+
+    def _look(self) -> None:
+        """Reads the files that were not there at the last look."""
         if self._table is None and not self._open():
-            return []
+            return
         table = self._table
         assert table is not None
         with storage_errors(self.uri):
             table.update_incremental()
             paths = set(pa.table(table.get_add_actions())["path"].to_pylist())
+        if paths == self._read.keys():
+            return
         filesystem = self.storage.filesystem()
         for path in paths - self._read.keys():
             with storage_errors(self.uri), filesystem.open_input_file(f"ledger/{path}") as file:
-                self._read[path] = pq.read_table(file, schema=LEDGER).to_pylist()
+                self._read[path] = rows(pq.read_table(file, schema=LEDGER))
         self._read = {path: self._read[path] for path in paths}
-        return [event for events in self._read.values() for event in events]
+        self._state = Events([event for events in self._read.values() for event in events])
 
     def _open(self) -> bool:
         try:
@@ -143,11 +152,11 @@ class Ledger:
             if sent and sent <= {_identity(event) for event in state.rows}:
                 return  # the reply was lost, not the commit
             now = datetime.now(UTC)
-            rows = [{"at": now, **row} for row in make(state)]
-            if not rows:
+            made = [{"at": now, **row} for row in make(state)]
+            if not made:
                 return
-            sent = {_identity(row) for row in rows}
-            if self._commit(pa.Table.from_pylist(rows, schema=LEDGER), properties):
+            sent = {_identity(row) for row in made}
+            if self._commit(pa.Table.from_pylist(made, schema=LEDGER), properties):
                 self._compact()
                 return
         raise ConflictError(f"other drivers keep writing to the ledger of {', '.join(keys)}: try again")

@@ -20,7 +20,7 @@ from dask.delayed import Delayed, delayed
 from transforms import columns, joins
 from transforms.duplicates import groups
 from transforms.duplicates.components import Collected, Edges, merged, roots
-from transforms.scores.arrays import array_module, on_device, on_host
+from transforms.scores.arrays import array_module, as_float32, on_device, on_host
 
 COLUMNS = ["sample_id", "image_embedding", "unit"]  # of a table of embeddings
 
@@ -180,7 +180,7 @@ def near(raw: Any, unit: Any, other_raw: Any, other_unit: Any, cosine: float) ->
 def _unit(raw: Any) -> Any:
     """float32 of length 1; zero where the vector is zero or not finite."""
     xp = array_module(raw)
-    vectors = raw.astype(xp.float32)
+    vectors = as_float32(raw)
     lengths = xp.linalg.norm(vectors, axis=1, keepdims=True)
     usable = xp.isfinite(lengths) & (lengths > 0)
     return xp.where(usable, vectors, 0) / xp.where(usable, lengths, 1)

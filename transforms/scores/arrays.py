@@ -29,3 +29,15 @@ def on_host(array: Any) -> numpy.typing.NDArray[Any]:
     """`array` as NumPy's."""
     host: numpy.typing.NDArray[Any] = array if isinstance(array, numpy.ndarray) else array.get()
     return host
+
+
+def as_float32(array: Any) -> Any:
+    """`array` as float32, NumPy or CuPy.
+
+    Of NumPy's float16 by torch, which needs a sixteenth of NumPy's time for it.
+    """
+    if not isinstance(array, numpy.ndarray) or array.dtype != numpy.float16:
+        return array.astype(numpy.float32)
+    import torch
+
+    return torch.from_numpy(numpy.require(array, requirements=["C", "W"])).float().numpy()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from transforms.scores.arrays import array_module
+from transforms.scores.arrays import array_module, as_float32
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -30,20 +30,24 @@ def head(name: str, vectors: Any) -> Any:
     """
     xp = array_module(vectors)
     weights = {key: xp.asarray(value) for key, value in _weights(name).items()}
-    vectors = vectors.astype(xp.float32)
-    finite = xp.isfinite(vectors.sum(axis=1))  # what is not finite stays so in a sum, and this is one pass
-    x = vectors if finite.all() else xp.where(finite[:, None], vectors, 0)
-    detector = "mean" in weights
-    if detector:
+    x = as_float32(vectors)
+    finite = None
+    if "mean" in weights:  # a detector, whose look-up of categories would hide what is not finite
+        finite = xp.isfinite(x.sum(axis=1))  # what is not finite stays so in a sum, and this is one pass
+        x = x if finite.all() else xp.where(finite[:, None], x, 0)
         x = _normalise(_categories(x, weights), weights)
     depth = sum(key.startswith("kernel") for key in weights)
     for layer in range(depth):
         x = x @ weights[f"kernel{layer}"] + weights[f"bias{layer}"]
         if layer < depth - 1:  # only the detectors have more than one layer
             x = xp.maximum(x, 0)
-    if detector:
-        x = xp.exp(-xp.logaddexp(0, -x))  # the sigmoid, which neither overflows nor loses small values
-    return xp.where(finite, x[:, 0], xp.nan).astype(xp.float32)
+    values = x[:, 0]
+    if finite is not None:
+        values = xp.exp(
+            -xp.logaddexp(0, -values)
+        )  # the sigmoid, which neither overflows nor loses small ones
+    usable = xp.isfinite(values) if finite is None else finite
+    return xp.where(usable, values, xp.nan).astype(xp.float32)
 
 
 def ratings(model: str) -> npt.NDArray[np.float32] | None:

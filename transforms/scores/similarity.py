@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from transforms.scores.arrays import array_module
+from transforms.scores.arrays import array_module, as_float32
 
 
 def cosine(images: Any, texts: Any) -> Any:
@@ -15,8 +15,10 @@ def cosine(images: Any, texts: Any) -> Any:
     overflow; of anything else float64.
     """
     xp = array_module(images)
-    kind = xp.float32 if images.dtype == texts.dtype == xp.float16 else xp.float64
-    images, texts = images.astype(kind), texts.astype(kind)
+    if images.dtype == texts.dtype == xp.float16:
+        images, texts = as_float32(images), as_float32(texts)
+    else:
+        images, texts = images.astype(xp.float64), texts.astype(xp.float64)
     lengths = xp.sqrt(_dots(images, images)) * xp.sqrt(_dots(texts, texts))
     usable = xp.isfinite(lengths) & (lengths > 0)
     cosines = _dots(images, texts) / xp.where(usable, lengths, 1)

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, Literal
 
 from transforms.embeddings.model import ModelSpec
-from transforms.scores.arrays import array_module
+from transforms.scores.arrays import array_module, as_float32
 
 Variant = Literal["meant", "ran"]
 
@@ -74,7 +74,7 @@ def tags(vectors: Any, prompts: Any) -> Any:
     NumPy or CuPy; float32 [n], NaN where a vector is not finite. `prompts` in the order of `texts`.
     """
     xp = array_module(vectors)
-    vectors = vectors.astype(xp.float32)
+    vectors = as_float32(vectors)
     finite = xp.isfinite(vectors).all(axis=1)
     likeness = xp.where(finite[:, None], vectors, 0) @ xp.asarray(prompts, xp.float32).T
     nearest = xp.argsort(-likeness, axis=1)[:, :2]

@@ -93,8 +93,8 @@ def write(results: Results, composition: Mapping[str, Mapping[str, int]], to: Pa
 def table(results: Results, composition: Mapping[str, Mapping[str, int]]) -> str:
     """Markdown: an arm a row, then the differences that the study asks about."""
     lines = [
-        f"| arm | pairs | right captions | {' | '.join(METRICS.values())} | times chance |",
-        f"|---|---|---|{'---|' * (len(METRICS) + 1)}",
+        f"| arm | pairs | right captions | seeds | {' | '.join(METRICS.values())} | times chance |",
+        f"|---|---|---|---|{'---|' * (len(METRICS) + 1)}",
     ]
     for arm, runs in results.items():
         kinds = composition[arm]
@@ -103,7 +103,7 @@ def table(results: Results, composition: Mapping[str, Mapping[str, int]]) -> str
         found = {metric: mean(results, arm, metric) for metric in METRICS}
         times = found["zero_shot_top1"].mean / one["chance"]
         told = " | ".join(map(str, found.values()))
-        lines.append(f"| {arm} | {one['pairs']:,} | {right:.0%} | {told} | {times:.0f} |")
+        lines.append(f"| {arm} | {one['pairs']:,} | {right:.0%} | {len(runs)} | {told} | {times:.0f} |")
     lines += [
         "",
         "| difference | zero-shot top-1, in points | text to picture R@5, in points |",

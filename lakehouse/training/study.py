@@ -46,10 +46,12 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True, help="folder of shards, results and the report")
     parser.add_argument("--samples", type=int, default=SCHEDULE.samples, help="seen by each model")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(arms.SEEDS)), help="which to run")
+    parser.add_argument("--arms", choices=arms.ARMS, nargs="+", default=list(arms.ARMS), help="which to run")
     parser.add_argument("--minutes", type=float, help="begin no run after so long")
     asked = parser.parse_args()
     schedule = dataclasses.replace(SCHEDULE, samples=asked.samples)
-    left = run(open_lake(asked.root, release=asked.release), asked.to, schedule, asked.seeds, asked.minutes)
+    lake = open_lake(asked.root, release=asked.release)
+    left = run(lake, asked.to, schedule, asked.seeds, asked.arms, asked.minutes)
     if left:
         print(f"{left} runs are left: the same command goes on", file=sys.stderr)
         return
@@ -58,7 +60,12 @@ def main() -> None:
 
 
 def run(
-    lake: Lake, to: Path, schedule: clip.Schedule, seeds: Sequence[int], minutes: float | None = None
+    lake: Lake,
+    to: Path,
+    schedule: clip.Schedule,
+    seeds: Sequence[int],
+    chosen: Sequence[str] = tuple(arms.ARMS),
+    minutes: float | None = None,
 ) -> int:
     """Does the runs that have no result yet; returns how many are left for want of time."""
     begun = time.monotonic()
@@ -66,7 +73,7 @@ def run(
     counts = _export(lake, to / "shards", seeds)
     left = 0
     for seed in seeds:
-        for arm in arms.ARMS:
+        for arm in chosen:
             result = to / "results" / f"{arm}-{seed}.json"
             if result.exists():
                 continue

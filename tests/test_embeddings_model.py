@@ -248,11 +248,3 @@ def test_broken_folders_are_told_apart(tmp_path: Path) -> None:
 def test_a_gpu_that_is_not_there_is_not_replaced_in_silence(tmp_path: Path) -> None:
     with pytest.raises(ModelUnavailable, match="torch finds no GPU"):
         load(write_checkpoint(tmp_path), "cuda")
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-def test_a_gpu_gives_the_same_vectors(tmp_path: Path) -> None:
-    spec = write_checkpoint(tmp_path)
-    there = embed_images(PHOTOS, spec, EmbeddingRules(device="cuda"))
-    np.testing.assert_allclose(there, embed_images(PHOTOS, spec), atol=1e-3)

@@ -53,18 +53,22 @@ class Model:
         readable = np.zeros(len(pictures), bool)
 
         def batches(wanted: Places) -> Iterator[tuple[Places, Any]]:
-            for places, prepared in self._prepared(pictures, wanted, size):
+            for places, prepared in self.prepared(pictures, wanted, size):
                 have = np.array([picture is not None for picture in prepared])
                 readable[places] = have
                 if have.any():
                     yield places[have], self._device.stack(p for p in prepared if p is not None)
 
-        return self._device.vectors(self._encode, batches, (len(pictures), self.dimension)), readable
+        return self._device.vectors(self.encode, batches, (len(pictures), self.dimension)), readable
 
-    def _prepared(
+    def prepared(
         self, pictures: Sequence[bytes], wanted: Places, size: int
     ) -> Iterator[tuple[Places, list[Any]]]:
-        """The pictures of `wanted`, decoded by threads, `size` at a time and some batches ahead."""
+        """The pictures at the places `wanted`, decoded by threads, `size` at a time and some batches ahead.
+
+        Each is resized and cropped as the network wants it: a tensor uint8 [height, width, 3], None if it
+        cannot be read. Bytes go to the device, a quarter of what floats are; `encode` makes floats there.
+        """
         waiting: deque[tuple[Places, list[Future[Any]]]] = deque()
         with ThreadPoolExecutor(self._device.decoders) as pool:
             for start in range(0, len(wanted), size):
@@ -76,10 +80,6 @@ class Model:
                 yield _done(*waiting.popleft())
 
     def _prepare(self, data: bytes) -> Any:
-        """Resized and cropped as the network wants it: a tensor uint8 [height, width, 3], None if unreadable.
-
-        Bytes go to the device, a quarter of what floats are; `_encode` makes floats of them there.
-        """
         import torch
 
         picture: Image | None = decode(data)
@@ -89,7 +89,7 @@ class Model:
             picture = change(picture)
         return torch.from_numpy(np.array(picture))
 
-    def _encode(self, pixels: Any) -> Any:
+    def encode(self, pixels: Any) -> Any:
         """Features of pixels, uint8 [n, height, width, 3], which stay in that order: channels last."""
         scaled = pixels.permute(0, 3, 1, 2).float().div_(255)
         return self._network.encode_image(self._normalise(scaled))

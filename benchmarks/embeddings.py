@@ -2,7 +2,7 @@
 
 The model is open_clip's ViT-B-32 (or --architecture) with random weights from a file that both load;
 the pictures are photos as benchmarks/photos.py makes them, at the size that the lake stores; the captions are
-of 3 to 40 words. Each part runs in a fresh process, in turns; models are loaded and warm before a clock starts:
+of 3 to 40 words. Each part runs in a fresh process, in turns; its model is warm before the clock starts:
 
 - peer: clip-retrieval's own reader (webdataset, a process per core decodes), mapper and numpy writer; its
   pictures alone, then pictures and captions;

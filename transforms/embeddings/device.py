@@ -23,8 +23,8 @@ class Device:
 
     On a GPU the network computes in float16 under autocast, as LAION's did: of the two halves it is the one
     with three more bits; what overflows in it is computed again in float32. On a CPU it computes in
-    float32: bfloat16 is faster there, but moved vectors of ViT-B/32 by a cosine of up to 0.003, beyond the
-    0.001 that we allow.
+    float32: bfloat16 is faster there, but moved vectors of a ViT-B/32 of random weights by a cosine of up to
+    0.003, beyond the 0.001 that we allow.
     """
 
     def __init__(self, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import demo_lake
@@ -74,11 +75,13 @@ def test_a_table_refuses_rows_of_another_model(tmp_path: Path, client: Client) -
     assert all(np.array_equal(before[key], after[key]) for key in before | after)
 
 
-def short_of_memory(spec: ModelSpec, room: int) -> None:
+def short_of_memory(spec: ModelSpec, room: int, log: str) -> None:
     """Runs on a worker: from now on its model has room for so many pictures or captions alone."""
 
     def refuse(module: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
         if len(given[0]) > room:
+            with open(log, "a") as file:
+                file.write(f"{len(given[0])}\n")
             raise torch.OutOfMemoryError(f"no memory for more than {room}")
 
     for tower in (load(spec)._network.visual, load(spec)._network.transformer):
@@ -89,8 +92,11 @@ def test_too_little_memory_changes_no_row(tmp_path: Path, client: Client) -> Non
     spec = write_checkpoint(tmp_path)
     lakes_ = [photo_lake(tmp_path / name, spec.architecture, LANGUAGES) for name in ("much", "little")]
     demo_lake.built(lakes_[0], client, ["embeddings"])
-    client.run(short_of_memory, spec, 1)
+    checked = replace(spec, weights_sha256=spec.fingerprint()["weights_sha256"])  # as the stage loads it
+    refused = tmp_path / "refused"
+    client.run(short_of_memory, checked, 1, str(refused))
     demo_lake.built(lakes_[1], client, ["embeddings"])
+    assert "4" in refused.read_text().split()
     much, little = map(rows, lakes_)
     assert much.keys() == little.keys()
     for key in much:

@@ -115,7 +115,8 @@ def bring(lake: Lake, client: Client, found: Found, progress: run.Progress | Non
             source[unit] = part.metadata
             pieces[unit] = (part.metadata, part.image, part.text)
     key = f"embeddings_{found.model.name}"
-    told = {name: value for name, value in dataclasses.asdict(found.model).items() if name != "multilingual"}
+    spec = found.model
+    told = {"name": spec.name, "architecture": spec.architecture, "pretrained": spec.pretrained}
     rules = {"tool": TOOL, "model": told}
     made = Rows(lake, key, found.size, places, source)
     work.bring(lake, client, key, TOOL, rules, pieces, made, progress or run.Progress())

@@ -13,7 +13,7 @@ of 3 to 40 words. Each part runs in a fresh process, in turns; its model is warm
 - decode: pictures to those tensors, with all threads and no model;
 - matrix: products of square matrices in the precision of the model, the device's matrix rate.
 
-`ratio` is pairs per second, ours over the peer's; `floor_ratio` is the time of our pictures over that of the
+`ratio` is pairs per second of wall time, ours over the peer's, `cpu_ratio` the same by CPU time; `floor_ratio` is the time of our pictures over that of the
 slower of forward pass and decoding. On a GPU both sides compute in half precision; without one, that is not
 measured.
 
@@ -74,7 +74,7 @@ WORDS = (
 )
 # Runs in the peer's environment: seconds for pictures, then for pictures and captions; vectors go to a folder
 PEER_SCRIPT = """
-import json, sys, time, warnings
+import json, os, sys, time, warnings
 warnings.simplefilter("ignore")
 import torch
 from all_clip import load_clip
@@ -90,17 +90,18 @@ class Silent:
 
 model, out, batch, processes, *tars = sys.argv[1:]
 _, preprocess, tokenizer = load_clip(model, use_jit=False, warmup_batch_size=int(batch))
-seconds = []
-for texts in (False, True):
+seconds = {}
+for name, texts in (("pictures", False), ("pairs", True)):
     reader = WebdatasetReader(lambda urls: urls, preprocess, tokenizer, tars, int(batch), int(processes),
                               enable_text=texts, enable_image=True)
     mapper = ClipMapper(True, texts, False, False, model, False, "", int(batch))
     writer = NumpyWriter(0, out, texts, True, False, 1)
-    run = Runner(lambda sampler: reader, lambda: mapper, lambda i: writer, lambda i: Silent(), 1)
-    cpu, wall = time.process_time(), time.perf_counter()
+    run = Runner(lambda sampler, reader=reader: reader, lambda: mapper, lambda i: writer, lambda i: Silent(), 1)
+    del reader  # with its processes, whose time counts once they have ended
+    cpu, wall = sum(os.times()[:4]), time.perf_counter()
     run(0)
-    seconds.append(time.perf_counter() - wall)
-print(json.dumps({"pictures": seconds[0], "pairs": seconds[1], "gpu": torch.cuda.is_available()}))
+    seconds[name], seconds[name + "_cpu"] = time.perf_counter() - wall, sum(os.times()[:4]) - cpu
+print(json.dumps({**seconds, "gpu": torch.cuda.is_available()}))
 """
 
 
@@ -137,15 +138,15 @@ def rules(batch: int) -> EmbeddingRules:
     return EmbeddingRules(batch, GPU.device if torch.cuda.is_available() else "cpu")
 
 
-def wall(run: Callable[[], Any]) -> float:
-    """Seconds of wall time, the device's work included."""
+def seconds(name: str, run: Callable[[], Any]) -> dict[str, float]:
+    """Wall seconds, the device's work included, and CPU seconds of all threads."""
     import torch
 
-    started = time.perf_counter()
+    cpu, wall = time.process_time(), time.perf_counter()
     run()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.perf_counter() - started
+    return {name: time.perf_counter() - wall, f"{name}_cpu": time.process_time() - cpu}
 
 
 def warm(spec: ModelSpec, how: EmbeddingRules, stored: Sequence[bytes], texts: Sequence[str]) -> None:
@@ -165,9 +166,9 @@ def ours(spec: ModelSpec, how: EmbeddingRules, stored: list[bytes], texts: list[
     warm(spec, how, stored, texts)
     pairs, size = frame(stored, texts), load(spec, how.device).dimension
     return {
-        "pictures": wall(lambda: embed_images(stored, spec, how)),
-        "captions": wall(lambda: embed_texts(texts, spec, how)),
-        "pairs": wall(lambda: embed_partition(pairs, spec, size, how)),
+        **seconds("pictures", lambda: embed_images(stored, spec, how)),
+        **seconds("captions", lambda: embed_texts(texts, spec, how)),
+        **seconds("pairs", lambda: embed_partition(pairs, spec, size, how)),
     }
 
 
@@ -195,15 +196,15 @@ def forward(spec: ModelSpec, how: EmbeddingRules, stored: list[bytes], texts: li
             network.encode_image(pixels[:1])
         return {
             "flop": counter.get_total_flops(),
-            "pictures": wall(lambda: [network.encode_image(b) for b in pixels.split(how.batch_size)]),
-            "captions": wall(lambda: [network.encode_text(b) for b in tokens.split(how.batch_size)]),
+            **seconds("pictures", lambda: [network.encode_image(b) for b in pixels.split(how.batch_size)]),
+            **seconds("captions", lambda: [network.encode_text(b) for b in tokens.split(how.batch_size)]),
         }
 
 
 def decode(spec: ModelSpec, how: EmbeddingRules, stored: list[bytes], texts: list[str]) -> dict[str, float]:
     """Seconds from files to pixels, without the model."""
     model = load(spec, how.device)
-    return {"pictures": wall(lambda: [*model.prepared(stored, np.arange(len(stored)), how.batch_size)])}
+    return seconds("pictures", lambda: [*model.prepared(stored, np.arange(len(stored)), how.batch_size)])
 
 
 def matrix(spec: ModelSpec, how: EmbeddingRules, stored: list[bytes], texts: list[str]) -> dict[str, float]:
@@ -214,7 +215,8 @@ def matrix(spec: ModelSpec, how: EmbeddingRules, stored: list[bytes], texts: lis
     left, right = (torch.randn(MATRIX, MATRIX, dtype=dtype, device=how.device) for _ in range(2))
     left @ right
     times = 5 if how.device == "cpu" else 500
-    return {"flops": 2 * MATRIX**3 * times / wall(lambda: [left @ right for _ in range(times)])}
+    spent = seconds("matrix", lambda: [left @ right for _ in range(times)])
+    return {"flops": 2 * MATRIX**3 * times / spent["matrix"]}
 
 
 def tars(folder: Path, stored: Sequence[bytes], texts: Sequence[str], processes: int) -> list[Path]:
@@ -291,6 +293,9 @@ def report(found: dict[str, list[dict[str, float]]], pairs: int, about: dict[str
         "pictures_ratio": round(theirs["pictures"] / mine["pictures"], 2),
         "pictures_of_forward": round(bare["pictures"] / mine["pictures"], 3),
         "captions_of_forward": round(bare["captions"] / mine["captions"], 2),
+        "cpu_ratio": round(theirs["pairs_cpu"] / mine["pairs_cpu"], 2),
+        "cpu_pictures_ratio": round(theirs["pictures_cpu"] / mine["pictures_cpu"], 2),
+        "cpu_pictures_of_forward": round(bare["pictures_cpu"] / mine["pictures_cpu"], 3),
         "bound": "decoding" if middle["decode"]["pictures"] > bare["pictures"] else "the model",
         "per_second": {
             "our pictures": round(pairs / mine["pictures"], 2),

@@ -367,8 +367,7 @@ def _embeddings(model: ModelSpec) -> Stage:
         wanted = delayed(views.sample_ids)(lake.settings, options.view) if options.view else None
         rows = pairs.pairs(lake, works, wanted, _embedded(lake, key, works))
         rules = embeddings.GPU if lake.settings.cluster.gpus else embeddings.EmbeddingRules()
-        told = model.fingerprint()["weights_sha256"]  # a worker's file may be another one
-        return [embeddings.embeddings(rows, dataclasses.replace(model, weights_sha256=told), rules)]
+        return [embeddings.embeddings(rows, model.pinned(), rules)]  # a worker's file may be another one
 
     return Stage(key, "embeddings", (key,), "downloads", "gpu", model.fingerprint, build)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import huggingface_hub
@@ -109,6 +110,12 @@ def test_a_tower_that_is_not_here_is_named_with_what_to_do(
             ask(absent)
     with pytest.raises(ModelUnavailable, match="neither a folder nor a name of the hub"):
         load(ModelSpec("tiny", spec.architecture, multilingual="no/such/folder"))
+
+
+def test_a_worker_with_another_file_of_the_tower_refuses(spec: ModelSpec) -> None:
+    assert load(spec.pinned()).dimension == 24
+    with pytest.raises(ModelUnavailable, match=r"model\.safetensors on .* has other weights"):
+        load(replace(spec.pinned(), tower_sha256="0" * 64))
 
 
 def test_towers_of_another_form_are_refused(spec: ModelSpec, tmp_path: Path) -> None:

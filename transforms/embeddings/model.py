@@ -9,7 +9,7 @@ import hashlib
 import json
 import socket
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +26,7 @@ PACKAGE = "package:"
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 MERGES_FILE = "bpe.txt.gz"
+TOWER_SHA256 = "model_sha256"  # of a multilingual tower's weights, in the fingerprint
 TOKENIZER_FILE = "tokenizer.json"  # of transformers, where the text tower is one of its models
 CONTEXT_LENGTH = 77  # tokens, where a configuration names none: OpenAI's CLIP, open_clip's default
 
@@ -42,7 +43,8 @@ class ModelSpec:
     `pretrained`: with a name of open_clip, the tag of its weights ("openai") or a weights file; else None.
     `multilingual`: a text tower in the same space for captions that are not English, or of no certain
     language: a folder or a repository of the hub, of the form that `multilingual` tells.
-    `weights_sha256`: what the weights must have wherever they are loaded; None takes what is there.
+    `weights_sha256`, `tower_sha256`: what the weights, and those of `multilingual`, must have wherever they
+    are loaded; None takes what is there.
     """
 
     name: str
@@ -50,6 +52,13 @@ class ModelSpec:
     pretrained: str | None = None
     multilingual: str | None = None
     weights_sha256: str | None = None
+    tower_sha256: str | None = None
+
+    def pinned(self) -> ModelSpec:
+        """The same model, with the sha256 of the weights that are here. Raises ModelUnavailable."""
+        found = self.fingerprint()
+        tower = found.get("multilingual", {}).get(TOWER_SHA256)
+        return replace(self, weights_sha256=found["weights_sha256"], tower_sha256=tower)
 
     def fingerprint(self) -> dict[str, Any]:
         """What decides about this model's vectors, apart from the machine; the same wherever the files lie.
@@ -112,7 +121,9 @@ def _load(spec: ModelSpec, device: str) -> Model:
     size = dimension(spec)
     others = None
     if spec.multilingual is not None:
-        others = MultilingualTexts(find(spec.multilingual), device)
+        folder = find(spec.multilingual)
+        _check_weights(spec, folder / WEIGHTS_FILES[0], spec.tower_sha256)
+        others = MultilingualTexts(folder, device)
         if others.dimension != size:
             raise ModelUnavailable(
                 f"model {spec.name}: vectors of {spec.multilingual} have {others.dimension} elements, "
@@ -135,7 +146,7 @@ def _open(spec: ModelSpec) -> tuple[Any, Any, Any]:
 
     config = _config(spec)
     weights = _weights(spec)
-    _check_weights(spec, weights)
+    _check_weights(spec, weights, spec.weights_sha256)
     folder = _folder(spec)
     known = open_clip.get_pretrained_cfg(spec.architecture, spec.pretrained or "")
     source = f"local-dir:{folder}" if _is_folder(spec) else spec.architecture
@@ -183,12 +194,12 @@ def _is_folder(spec: ModelSpec) -> bool:
     return (_folder(spec) / CONFIG_FILE).is_file()
 
 
-def _check_weights(spec: ModelSpec, weights: Path) -> None:
+def _check_weights(spec: ModelSpec, weights: Path, wanted: str | None) -> None:
     """Raises ModelUnavailable where this machine's weights are not those that the rows are said to be of."""
-    if spec.weights_sha256 is not None and _sha256(weights) != spec.weights_sha256:
+    if wanted is not None and _sha256(weights) != wanted:
         raise ModelUnavailable(
             f"model {spec.name}: {weights} on {socket.gethostname()} has other weights than the machine that "
-            f"started the run, whose sha256 is {spec.weights_sha256}: copy that file here"
+            f"started the run, whose sha256 is {wanted}: copy that file here"
         )
 
 

@@ -13,9 +13,9 @@ of 3 to 40 words. Each part runs in a fresh process, in turns; its model is warm
 - decode: pictures to those tensors, with all threads and no model;
 - matrix: products of square matrices in the precision of the model, the device's matrix rate.
 
-`ratio` is pairs per second of wall time, ours over the peer's, `cpu_ratio` the same by CPU time; `floor_ratio` is the time of our pictures over that of the
-slower of forward pass and decoding. On a GPU both sides compute in half precision; without one, that is not
-measured.
+`ratio` is pairs per second of wall time, ours over the peer's, `cpu_ratio` the same by CPU time, the peer's
+processes included; `floor_ratio` is the time of our pictures over that of the slower of forward pass and
+decoding. On a GPU both sides compute in half precision; without one, that is not measured.
 
     uv run python benchmarks/embeddings.py --json
 """
@@ -96,8 +96,7 @@ for name, texts in (("pictures", False), ("pairs", True)):
                               enable_text=texts, enable_image=True)
     mapper = ClipMapper(True, texts, False, False, model, False, "", int(batch))
     writer = NumpyWriter(0, out, texts, True, False, 1)
-    run = Runner(lambda sampler, reader=reader: reader, lambda: mapper, lambda i: writer, lambda i: Silent(), 1)
-    del reader  # with its processes, whose time counts once they have ended
+    run = Runner(lambda sampler: reader, lambda: mapper, lambda i: writer, lambda i: Silent(), 1)
     cpu, wall = sum(os.times()[:4]), time.perf_counter()
     run(0)
     seconds[name], seconds[name + "_cpu"] = time.perf_counter() - wall, sum(os.times()[:4]) - cpu

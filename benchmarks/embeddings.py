@@ -191,8 +191,10 @@ def forward(spec: ModelSpec, how: EmbeddingRules, stored: list[bytes], texts: li
         torch.autocast(how.device, half, enabled=half is not None),
     ):
         network.encode_image(pixels[: how.batch_size])
+        torch.backends.mha.set_fastpath_enabled(False)  # which is not counted
         with FlopCounterMode(display=False) as counter:
             network.encode_image(pixels[:1])
+        torch.backends.mha.set_fastpath_enabled(True)
         return {
             "flop": counter.get_total_flops(),
             **seconds("pictures", lambda: [network.encode_image(b) for b in pixels.split(how.batch_size)]),

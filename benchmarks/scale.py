@@ -144,7 +144,8 @@ def measured_stages(sizes: Sequence[int]) -> dict[str, Any]:
     """Every stage at each size on two workers, and the lines through them."""
     found: dict[str, list[Figures]] = {}
     with inputs(max(sizes)) as (wats, folder, port), cluster.connect(here(2)) as client:
-        build(client, *lakes_of(folder / "warm", 1, wats, port))  # models, compiled loops
+        # Models and compiled loops, on both workers
+        build(client, *lakes_of(folder / "warm", min(2, max(sizes)), wats, port))
         for size in sizes:
             for name, figures in build(client, *lakes_of(folder, size, wats, port)).items():
                 found.setdefault(name, []).append(figures)
@@ -173,7 +174,7 @@ def measured_workers(workers: Sequence[int], size: int) -> dict[str, Any]:
         for number in workers:
             with cluster.connect(here(number)) as client:
                 client.wait_for_workers(number)
-                build(client, *lakes_of(folder / f"warm-{number}", 1, wats, port))
+                build(client, *lakes_of(folder / f"warm-{number}", number, wats, port))
                 for name, figures in build(client, *lakes_of(folder / str(number), size, wats, port)).items():
                     told = {
                         "rows_a_second": round(figures["rows"] / figures["wall"], 1),

@@ -49,7 +49,7 @@ def look(root: str, stop: Event, pipe: Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    ("commits", "readers"), [(12, 2), pytest.param(100, 4, marks=pytest.mark.slow)], ids=str
+    ("commits", "readers"), [(8, 2), pytest.param(100, 4, marks=pytest.mark.slow)], ids=str
 )
 def test_no_lost_no_doubled_no_torn_read(tmp_path: Path, commits: int, readers: int) -> None:
     root = str(tmp_path / "lake")

@@ -108,6 +108,7 @@ def test_readers_change_over_at_the_end(lake: Lake, client: Client) -> None:
     assert {name: len(found) for name, found in views.audits(lake, "old").items() if len(found)} == {}
 
 
+@pytest.mark.slow
 def test_a_rebuild_by_the_same_rules_gives_the_same(lake: Lake, client: Client) -> None:
     before = demo_lake.content(lake)
     rebuild(lake, client, ["downloads"])

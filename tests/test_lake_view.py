@@ -57,6 +57,7 @@ def test_only_the_views_rows(few_crawl: Crawl, client: Client, tmp_path: Path) -
     demo_lake.assert_sound(lakes.open_lake(lake.storage.root))
 
 
+@pytest.mark.slow
 def test_all_after_a_view_embeds_the_rest(few_crawl: Crawl, client: Client, tmp_path: Path) -> None:
     lake = few_crawl.lake(tmp_path / "lake", scorers=("similarity_demo",))
     demo_lake.built(lake, client, ["candidates", "downloads"])

@@ -58,7 +58,9 @@ def test_nothing_to_repair(lake: Lake) -> None:
     assert commands.lake("--root", lake.storage.root, "repair").out == "nothing to repair\n"
 
 
-@pytest.mark.parametrize("table", ["candidates", "downloads", "scores"])
+@pytest.mark.parametrize(
+    "table", ["candidates", *[pytest.param(name, marks=pytest.mark.slow) for name in ("downloads", "scores")]]
+)
 @pytest.mark.parametrize("damage", [b"", pytest.param(b'{"add":{"pa', marks=pytest.mark.slow)])
 def test_rows_of_a_damaged_commit_come_back(lake: Lake, table: str, damage: bytes) -> None:
     """delta-rs reads an empty commit file as a version without rows; their data file is still there."""

@@ -124,7 +124,9 @@ def test_a_view_that_there_is_not(lake: Lake) -> None:
         cleanup.plan(keeping(lake, "redz"))
 
 
-@pytest.mark.parametrize("step", ["removals:requested", "removals:left:images"])
+@pytest.mark.parametrize(
+    "step", ["removals:requested", pytest.param("removals:left:images", marks=pytest.mark.slow)]
+)
 def test_killed_on_the_way_it_is_completed(lake: Lake, step: str) -> None:
     embedded(lake)
     lake = keeping(lake, "none")

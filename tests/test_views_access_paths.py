@@ -32,7 +32,9 @@ def everything(lake: Lake, access: views.Access, versions: Mapping[str, int]) ->
         }
 
 
-@pytest.mark.parametrize("versions", [{}, {"candidates": 1, "scores": 0}], ids=str)
+@pytest.mark.parametrize(
+    "versions", [pytest.param({}, marks=pytest.mark.slow), {"candidates": 1, "scores": 0}], ids=str
+)
 def test_both_paths_give_the_same(lake: Lake, versions: Mapping[str, int]) -> None:
     extension, arrow = (everything(lake, access, versions) for access in ("extension", "arrow"))
     assert extension.keys() == arrow.keys()

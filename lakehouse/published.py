@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from lakehouse import schema, settings
 from lakehouse.errors import DamagedError, NoLakeError, UsageError
-from lakehouse.events import Event
+from lakehouse.events import Event, Events
 from lakehouse.lake import Lake
 from lakehouse.ledger import Ledger
 from lakehouse.moments import At, Moment
@@ -167,13 +167,10 @@ class _Ledger(Ledger):
     def __init__(self, storage: Storage, found: Manifest) -> None:
         super().__init__(storage)
         self._manifest = found
-        self._events: list[Event] | None = None
 
-    def events(self) -> list[Event]:
-        """All events; read once."""
-        if self._events is None:
-            self._events = [*self._copied(), *self._written()]
-        return self._events
+    def _look(self) -> None:
+        if not self._state.rows:  # a copy does not change
+            self._state = Events([*self._copied(), *self._written()])
 
     def _copied(self) -> list[Event]:
         rows: list[Event] = []

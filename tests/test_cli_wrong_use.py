@@ -22,7 +22,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (
             ["run", "nosuch"],
-            "no stage 'nosuch'; there are candidates, downloads, embeddings, scores, pairs, or",
+            "no stage 'nosuch'; there are candidates, downloads, embeddings, scores, duplicates, pairs, or",
         ),
         (["run", "--model", "l15"], "no model 'l15' in lake.toml; there are b32"),
         (["run"], "the lake has no sources yet: `lake add --wat FILE`, then `lake run`"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
+import dask
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
@@ -45,6 +46,13 @@ def pairs_of(ids: Sequence[int]) -> pa.Table:
     return pa.table(
         {"sample_id": pa.array(ids, pa.int64()), "unit": units, "position": [i * 7 % 13 for i in ids]}
     )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _shuffles_here() -> Iterator[None]:
+    """Whatever client another test has left open: these frames are computed in this process."""
+    with dask.config.set({"dataframe.shuffle.method": "tasks"}):
+        yield
 
 
 def compute(frames: Iterable[dd.DataFrame]) -> tuple[dict[int, dict[str, Any]], Counter[str]]:

@@ -33,6 +33,7 @@ from (
         ('punsafe', 'punsafe_opennsfw', 0.8, 'README of yahoo/open_nsfw: > 0.8 is NSFW with high probability, < 0.2 is safe with high probability'),
         -- pictures with a watermark: pwatermark > value
         ('pwatermark', 'pwatermark_laion', 0.8, 'LAION-5B: statistics call pwatermark > 0.8 watermarked'),
+        ('pwatermark', 'pwatermark_small', 0.8, 'LAION''s number; what it means for this detector: docs/benchmarks.md, Watermarks'),
         -- Re-LAION-5B: punsafe > value, with a keyword in the text, is out of research; alone, of research_safe
         ('punsafe_research', 'punsafe_l14', 0.95, 'LAION, Releasing Re-LAION-5B (2024): > 0.95'),
         ('punsafe_research', 'punsafe_b32', 0.95, 'LAION, Releasing Re-LAION-5B (2024): > 0.95; found for L/14, whose values the B/32 head approximates'),

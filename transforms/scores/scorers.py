@@ -15,7 +15,7 @@ import pyarrow as pa
 from transforms import columns
 from transforms.embeddings.model import ModelSpec
 from transforms.embeddings.partitions import distinct, is_null, with_reasons
-from transforms.scores import heads, opennsfw, tag, toxicity
+from transforms.scores import heads, opennsfw, tag, toxicity, watermark
 from transforms.scores.called import Call
 from transforms.scores.similarity import cosine
 from transforms.scores.tag import Variant
@@ -97,11 +97,13 @@ class Scorer:
 
 OPENNSFW = Scorer("punsafe_opennsfw", "punsafe", "pictures")
 TOXICITY = Scorer("toxicity_profanity_check", "toxicity", "texts")
+WATERMARK = Scorer("pwatermark_small", "pwatermark", "pictures")
 
 
 #: What computes the values of packaged models of pictures, and what tells their identity.
 PICTURE_MODELS: dict[str, tuple[Callable[[Sequence[bytes]], Values], Callable[[], dict[str, str]]]] = {
     OPENNSFW.name: (opennsfw.unsafe, opennsfw.identity),
+    WATERMARK.name: (watermark.watermarked, watermark.identity),
 }
 
 
@@ -128,12 +130,12 @@ def default_scorers(specs: Iterable[ModelSpec]) -> list[Scorer]:
 
 
 def further_scorers(specs: Iterable[ModelSpec]) -> list[Scorer]:
-    """Scorers that there are too, where the settings name them: LAION's tag by each model."""
+    """Scorers that there are too, where the settings name them: LAION's tag by each model, and watermarks."""
     found = []
     for spec in specs:
         found.append(Scorer(f"nsfw_{spec.name}", "nsfw", "vectors", spec.name, tag=("meant", spec)))
         found.append(Scorer(f"nsfw_asrun_{spec.name}", "nsfw", "vectors", spec.name, tag=("ran", spec)))
-    return found
+    return [*found, WATERMARK]
 
 
 def scores(inputs: dd.DataFrame, scorer: Scorer) -> dd.DataFrame:

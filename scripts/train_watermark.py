@@ -3,8 +3,8 @@
     uv run python scripts/train_watermark.py --pairs pairs
 
 `--pairs`: a folder with emoji_pairs.parquet and tuxpaint_pairs.parquet (docs/training.md says what they are).
-Watermarks are drawn on the fly: each picture comes without and with one. Every fifth picture, three styles and
-some fonts are kept from training.
+Watermarks are drawn on the fly: each picture comes without and with one. Every fifth picture, three styles
+and some fonts are kept from training.
 """
 
 from __future__ import annotations

@@ -72,8 +72,7 @@ _HASH_PIXELS = 32
 _LOBES = 3  # of the Lanczos window
 # What a picture's decoding may have to do, so that a loop can wait for it (ours: tens of milliseconds)
 _QUICK_BYTES = 1 << 20
-_QUICK_PIXELS = 1 << 22  # of a plain JPEG
-_QUICK_SCANNED = 1 << 24  # of a progressive one, in all of its scans: each goes over the whole picture
+_QUICK_PIXELS = 1 << 22
 
 
 @lru_cache(maxsize=1024)
@@ -142,20 +141,12 @@ def phash(grey: _Pixels) -> int:
 
 
 def is_quick(data: bytes) -> bool:
-    """Whether `picture` takes tens of milliseconds at most: a JPEG of few bytes, pixels and scans.
+    """Whether `picture` takes tens of milliseconds at most: a plain JPEG, of few bytes and pixels.
 
-    A plain one's bytes bound its scans; a progressive one may have hundreds that take none.
+    Its bytes bound its scans; a progressive one may have hundreds that take none.
     """
     frame = jpeg_frame(data) if len(data) <= _QUICK_BYTES else None
-    if frame is None:
-        return False
-    pixels = frame.width * frame.height
-    return pixels <= _QUICK_PIXELS if frame.is_plain else pixels * _scans(data) <= _QUICK_SCANNED
-
-
-def _scans(data: bytes) -> int:
-    """How often a JPEG says that a scan begins; those of a thumbnail inside count too."""
-    return data.count(b"\xff\xda")
+    return frame is not None and frame.is_plain and frame.width * frame.height <= _QUICK_PIXELS
 
 
 def scaled_size(width: int, height: int, rules: DownloadRules) -> tuple[int, int]:
@@ -186,7 +177,7 @@ def _check(size: tuple[int, int], rules: DownloadRules) -> None:
 def _jpeg(data: bytes, rules: DownloadRules) -> tuple[_Pixels, tuple[int, int]] | None:
     """RGB at the final scale and the original's size, of a JPEG without fault or oddity; else None."""
     frame = jpeg_frame(data)
-    if (frame is None or not frame.is_plain) and _scans(data) > MAX_SCANS:
+    if (frame is None or not frame.is_plain) and data.count(b"\xff\xda") > MAX_SCANS:
         raise DownloadError(DownloadStatus.BAD_IMAGE, f"JPEG, more than {MAX_SCANS} scans")
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)

@@ -19,7 +19,8 @@ def toxicity(frame: pd.DataFrame, weights: Path) -> npt.NDArray[np.float32]:
 
     `frame` has the column text. `weights`: `model.safetensors` of a folder as transformers keeps Detoxify's
     multilingual model (unitary/multilingual-toxic-xlm-roberta), its configuration and tokenizer beside it.
-    The first output is the toxicity, by a sigmoid, as in Detoxify's `predict`. Needs the extra `multilingual`.
+    The first output is the toxicity, by a sigmoid, as in `predict` of Detoxify.
+    Needs the extra `multilingual`.
     """
     import torch
 

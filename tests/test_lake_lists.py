@@ -44,7 +44,7 @@ def test_lists_hold_for_what_is_fetched_from_now_on(few_crawl: Crawl, client: Cl
     assert found[changed["url"]]["status"] == "unexpected"
     assert found[changed["url"]]["sha256"] == changed["sha256"]
     low, high = lake.pins()["images"]
-    stored = lake.read("images", [(low, high)], ["url_id"]).compute()["url_id"]
+    stored = client.compute(lake.read("images", [(low, high)], ["url_id"])).result()["url_id"]
     kept = {row["url_id"] for row in before if row["url"] not in {*out, changed["url"]}}
     assert sorted(stored) == sorted(kept)
     assert {name: rows.to_pylist() for name, rows in views.audits(lake).items() if len(rows)} == {}

@@ -38,6 +38,16 @@ def client() -> Iterator[Client]:
         yield client
 
 
+@pytest.fixture(autouse=True)
+def _computes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a test with `client` computes is computed there, whatever client another test has left."""
+    if "client" not in request.fixturenames:
+        yield
+        return
+    with request.getfixturevalue("client").as_current():
+        yield
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     """A new lake without rows."""

@@ -53,7 +53,7 @@ def test_the_missing_comma_makes_the_plainest_text_harmless() -> None:
 
 
 def test_as_a_scorer_under_the_demos_model() -> None:
-    scorer, asrun = further_scorers([BUILTIN["demo"]])
+    scorer, asrun, _ = further_scorers([BUILTIN["demo"]])
     assert (scorer.name, asrun.name, scorer.role) == ("nsfw_demo", "nsfw_asrun_demo", "nsfw")
     assert scorer.fingerprint() != asrun.fingerprint()
     vectors = vectors_of("meant", BUILTIN["demo"])

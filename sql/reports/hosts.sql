@@ -33,7 +33,7 @@ in_split as (
 select
     all_pairs.host,
     all_pairs.pairs,
-    round(all_pairs.pairs / sum(all_pairs.pairs) over (), 4) as share,
+    round(all_pairs.pairs / (select sum(every.pairs) from all_pairs as every), 4) as share,
     all_pairs.urls,
     all_pairs.fetched,
     round(all_pairs.fetched / nullif(all_pairs.asked, 0), 4) as fetched_share,

@@ -32,7 +32,7 @@ in_split as (
 select
     all_pairs.language,
     all_pairs.pairs,
-    round(all_pairs.pairs / sum(all_pairs.pairs) over (), 4) as share,
+    round(all_pairs.pairs / (select sum(every.pairs) from all_pairs as every), 4) as share,
     all_pairs.fetched,
     coalesce(in_split.kept, 0) as kept,
     round(coalesce(in_split.kept, 0) / nullif(all_pairs.scored, 0), 4) as kept_share,

@@ -23,6 +23,8 @@ select
     pow(2, class)::bigint as low,
     pow(2, class + 1)::bigint as high,
     pictures,
-    round(sum(pictures) over (order by class desc) / sum(pictures) over (), 4) as at_least
+    round(
+        sum(pictures) over (order by class desc) / (select sum(every.pictures) from classes as every), 4
+    ) as at_least
 from classes
 order by low

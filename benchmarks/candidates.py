@@ -38,6 +38,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from isal import igzip
+from output import show
 
 from transforms import columns
 from transforms.candidates import SCHEMA, UNITS, CandidateRules, columnar, extract, wat
@@ -205,10 +206,7 @@ def main() -> None:
             found[part].append(timed(part, path, python))
     about["bytes"] = int(found["floor"][0][2])
     result = report(found, {**about, "compressed_bytes": path.stat().st_size, "runs": told.runs})
-    for name, value in result.items():
-        print(f"{name}: {value}", file=sys.stderr)
-    if told.json:
-        print(json.dumps(result))
+    show(result, told.json)
 
 
 if __name__ == "__main__":

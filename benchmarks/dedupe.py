@@ -14,7 +14,6 @@ lake's keys once per batch: 8 bytes a row.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -32,6 +31,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 from distributed import Client
+from output import show
 
 from lakehouse import cluster, pairs, run, settings
 from lakehouse import lake as lakes
@@ -260,10 +260,7 @@ def main() -> None:
         "memory": told.memory,
         "load": [round(load, 1) for load in os.getloadavg()],
     }
-    for name, value in result.items():
-        print(f"{name}: {value}", file=sys.stderr)
-    if told.json:
-        print(json.dumps(result))
+    show(result, told.json)
 
 
 if __name__ == "__main__":

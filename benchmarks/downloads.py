@@ -39,6 +39,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import simplejpeg
+from output import show
 from PIL import Image
 
 from lakehouse.batch import Target, write_part
@@ -288,10 +289,7 @@ def main() -> None:
     sizes = [path.stat().st_size for path in folder.glob("*.jpg")]
     about = {"pictures": len(sizes), "mean_bytes": round(statistics.mean(sizes)), "runs": told.runs}
     result = report(found, {**about, **likeness(folder, 500)})
-    for name, value in result.items():
-        print(f"{name}: {value}", file=sys.stderr)
-    if told.json:
-        print(json.dumps(result))
+    show(result, told.json)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@ them one partition at a time from the process that calls it.
 from __future__ import annotations
 
 import argparse
-import json
 import pickle
-import sys
 import tempfile
 import threading
 import time
@@ -28,6 +26,7 @@ import psutil
 import pyarrow as pa
 from deltalake import write_deltalake
 from distributed import Client
+from output import show
 
 from lakehouse import cluster, run, settings
 from lakehouse import lake as lakes
@@ -163,10 +162,7 @@ def main() -> None:
         "seconds": round(ours["seconds"], 1),
         "peer_seconds": round(peer["seconds"], 1),
     }
-    for name, value in result.items():
-        print(f"{name}: {value}", file=sys.stderr)
-    if told.json:
-        print(json.dumps(result))
+    show(result, told.json)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from downloads import ENVS, environment, photos
+from output import show
 
 from transforms import columns
 from transforms.downloads import DownloadRules
@@ -360,10 +361,7 @@ def main() -> None:
         print(json.dumps(parts[told.part](spec, rules(told.batch), *data(told.pairs))))
         return
     result = measure(told, spec)
-    for name, value in result.items():
-        print(f"{name}: {value}", file=sys.stderr)
-    if told.json:
-        print(json.dumps(result))
+    show(result, told.json)
 
 
 if __name__ == "__main__":

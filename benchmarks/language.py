@@ -17,7 +17,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import gcld3
 import pyarrow.parquet as pq
+from output import show
 
 from transforms.candidates import CandidateRules
 from transforms.candidates.language import identifier
@@ -157,10 +157,7 @@ def main() -> None:
         "peer_texts_a_cpu_second": round(len(texts) / peer_seconds),
         "load": [round(load, 1) for load in os.getloadavg()],
     }
-    for name, value in result.items():
-        print(f"{name}: {value}", file=sys.stderr)
-    if told.json:
-        print(json.dumps(result))
+    show(result, told.json)
 
 
 if __name__ == "__main__":

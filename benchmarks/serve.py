@@ -34,6 +34,7 @@ from typing import Any
 
 import aiohttp
 import psutil
+from output import show
 
 from lakehouse import open_lake, views
 from lakehouse.search import Query, Searcher
@@ -235,10 +236,7 @@ def main() -> None:
         **found,
         "load": [round(load, 1) for load in os.getloadavg()],
     }
-    for name, value in result.items():
-        print(f"{name}: {value}", file=sys.stderr)
-    if told.json:
-        print(json.dumps(result))
+    show(result, told.json)
 
 
 if __name__ == "__main__":

@@ -41,17 +41,25 @@ class IndexRules:
     least_rows: int = 50_000
     #: rows of a cell, on average
     cell_rows: int = 1_000
-    #: bits per element: the most that fit the memory. With five, and twice as many candidates looked at
-    #: exactly, nothing is missed in the cells that are looked into. One bit is RaBitQ's own (Gao and Long,
-    #: arXiv 2405.12497), more bits its extension (Gao et al., arXiv 2409.09913)
+    #: bits per element: the most that fit the memory. One bit is RaBitQ's own (Gao and Long, arXiv
+    #: 2405.12497), more bits its extension (Gao et al., arXiv 2409.09913)
     bits: tuple[int, ...] = (5, 4, 3, 1)
     #: bytes of a row's place, factors and share of the cells, beside its code
     row_bytes: int = 30
-    #: recall@10 that the number of cells to look into is chosen for, and the numbers that are tried
+    #: recall@10 that is asked for
     recall: float = 0.98
-    probes: tuple[int, ...] = (4, 8, 16, 32, 64, 128, 256)
-    #: candidates that are looked at exactly, per result
-    refine: int = 4
+    #: ways to search that are tried for it, the quickest first: cells to look into, and candidates per result
+    #: that are looked at exactly, of which codes of one bit need more than those of three to five
+    ways: tuple[tuple[int, int], ...] = (
+        (4, 2),
+        (4, 4),
+        (8, 4),
+        (16, 4),
+        (32, 4),
+        (64, 8),
+        (128, 8),
+        (256, 8),
+    )
     #: queries that it is measured with
     queries: int = 200
     #: segments from which on an update makes one of them; each is searched on its own
@@ -159,7 +167,7 @@ def _still_good(have: State, wanted: Parameters | None, rules: IndexRules) -> bo
 
 
 def measure(dataset: lance.LanceDataset, modality: Modality, rules: IndexRules = IndexRules()) -> Tuning:
-    """The least number of cells to look into for the recall asked for, and the recall that it gives.
+    """The quickest way to search that has the recall asked for, or else the most thorough; and its recall.
 
     Asked are vectors of the other modality, as a search by text among pictures does, drawn from the table.
     """
@@ -170,9 +178,8 @@ def measure(dataset: lance.LanceDataset, modality: Modality, rules: IndexRules =
         np.float32
     )
     exact = _exact(dataset, modality, queries)
-    found = Tuning(rules.probes[0], rules.refine, 0.0)
-    for probes in rules.probes:
-        found = Tuning(probes, rules.refine, 0.0)
+    for probes, refine in rules.ways:
+        found = Tuning(probes, refine, 0.0)
         hits = [
             len(np.intersect1d(near(dataset, modality, q, exact.shape[1], found, None)[0], true))
             for q, true in zip(queries, exact, strict=True)

@@ -16,6 +16,7 @@ from lakehouse.errors import UsageError
 from lakehouse.index import IndexRules, choose
 from lakehouse.lake import Lake, init, open_lake
 from lakehouse.search import Query, Searcher, find
+from lakehouse.tables import indexing
 from lakehouse.tables.indexing import Parameters
 from tests import lakes
 
@@ -192,3 +193,15 @@ def test_a_small_table_has_none(tmp_path: Path) -> None:
 )
 def test_the_memory_decides_about_the_codes(rows: int, memory: int, bits: int) -> None:
     assert choose(rows, 512, IndexRules(memory=memory)) == Parameters(1_000, bits)
+
+
+def test_codes_of_one_bit_have_more_candidates_looked_at(tmp_path: Path) -> None:
+    lake = init(str(tmp_path / "lake"))
+    add(lake, range(N))
+    dataset, chosen = lake.table("embeddings_b32").dataset(), {}
+    for bits in (5, 1):
+        indexing.build(dataset, "image", Parameters(30, bits))
+        dataset = lake.table("embeddings_b32").dataset()
+        chosen[bits] = index.measure(dataset, "image", RULES)
+    assert chosen[5].refine < chosen[1].refine
+    assert min(chosen[5].recall, chosen[1].recall) >= RULES.recall

@@ -21,8 +21,9 @@ from lakehouse.errors import StorageError, UsageError
 PACKAGE = "pairlake"
 CONNECT_SECONDS = 10  # to reach a scheduler before giving up
 RMM_POOL = 0.8  # of a GPU's memory that its worker takes at once, where RMM is installed
-#: what decides how many threads the libraries behind NumPy and torch take in a process
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+#: What decides how many threads torch takes in a process. NumPy's own (OPENBLAS_NUM_THREADS) stay Dask's one:
+#: its products are small here, and two threads waiting for each other doubled the CPU time of downloads.
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 NEEDS = ("cpu", "io", "gpu")  # what a stage can ask of a worker: Dask resources of that name
 
 _CONFIG = {
@@ -90,7 +91,7 @@ def _workers(cluster: settings.Cluster) -> int:
 
 
 def _threads(cluster: settings.Cluster) -> dict[str, int]:
-    """A worker's share of the cores, for the libraries that compute in it; Dask itself says 1.
+    """A worker's share of the cores, for the models that compute in it; Dask itself says 1.
 
     What the environment says of a variable wins.
     """

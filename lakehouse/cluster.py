@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -43,7 +44,7 @@ def connect(cluster: settings.Cluster) -> Iterator[Client]:
             with _remote(cluster.scheduler) as client:
                 yield client
             return
-        with dask.config.set(_threads(cluster)):
+        with _own_environment(), dask.config.set(_threads(cluster)):
             local = _local(cluster)
         client = Client(local)
         try:
@@ -97,6 +98,18 @@ def _threads(cluster: settings.Cluster) -> dict[str, int]:
     """
     share = max(1, dask.system.CPU_COUNT // _workers(cluster))
     return {f"distributed.nanny.pre-spawn-environ.{name}": share for name in THREADS}
+
+
+@contextmanager
+def _own_environment() -> Iterator[None]:
+    """Takes back what Dask changes here for its workers to inherit: the next cluster would inherit it too."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _local(cluster: settings.Cluster) -> LocalCluster:

@@ -125,7 +125,7 @@ def test_a_driver_is_killed_anywhere(
 ) -> None:
     lake = undisturbed.before(stage, tmp_path / "lake")
     killed_and_continued(lake, stage, point, client)
-    demo_lake.built(lake, client)
+    demo_lake.built(lake, client, STAGES)
     assert demo_lake.content(lake) == undisturbed.content
     demo_lake.assert_sound(lake)
 

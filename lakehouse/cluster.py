@@ -23,7 +23,7 @@ PACKAGE = "pairlake"
 CONNECT_SECONDS = 10  # to reach a scheduler before giving up
 RMM_POOL = 0.8  # of a GPU's memory that its worker takes at once, where RMM is installed
 #: What decides how many threads torch takes in a process. NumPy's own (OPENBLAS_NUM_THREADS) stay Dask's one:
-#: its products are small here, and downloads by one worker of two cores took 1.7 times the CPU (docs/scale.md).
+#: its products are small here, and one worker of two cores took 1.7 times the CPU for downloads with two.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 NEEDS = ("cpu", "io", "gpu")  # what a stage can ask of a worker: Dask resources of that name
 

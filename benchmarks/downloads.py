@@ -6,8 +6,8 @@ of URLs to the written rows, without imports:
 
 - peer: img2dataset's own `Downloader` on one shard: 64 threads, keep_ratio 256 only if bigger, JPEG 95,
   sha256 and EXIF (its defaults), X-Robots-Tag, webdataset out;
-- stage: `fetch_partition` under the default rules (robots.txt, opt-outs, sha256, md5, perceptual hash), and
-  its rows written to a lake's tables as a worker does it;
+- stage: a task of the downloads stage as a worker runs it, under the default rules (robots.txt, opt-outs,
+  sha256, md5, perceptual hash): each outcome kept in the spool, rows written to a lake's tables;
 - picture: the same files from memory through `picture` (its perceptual hash too);
 - floor: decode (libjpeg-turbo, scaled), resize and encode alone, by the same libraries.
 
@@ -20,6 +20,7 @@ was encoded at the same quality.
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import io
 import json
@@ -42,11 +43,13 @@ import simplejpeg
 from output import show
 from PIL import Image
 
-from lakehouse.batch import Target, write_part
+from lakehouse.batch import target, write_part
+from lakehouse.fetching import Fetch
 from lakehouse.lake import init
+from lakehouse.spool import FOLDER, Spool
 from transforms import columns
 from transforms.candidates.keys import url_id
-from transforms.downloads import DownloadRules, Network, fetch_partition
+from transforms.downloads import NOTHING, DownloadRules, Network
 from transforms.downloads.image import picture, scaled_size
 
 HERE = Path(__file__).parent
@@ -60,7 +63,7 @@ RULES = DownloadRules()
 ONE = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # as Dask starts a worker
 # Runs in the peer's environment: [CPU seconds, wall seconds, pictures] of one shard
 PEER_SCRIPT = """
-import json, socket, sys, time, warnings
+import gc, json, socket, sys, time, warnings
 warnings.simplefilter("ignore")
 import pyarrow as pa
 from img2dataset.downloader import Downloader
@@ -75,6 +78,7 @@ with pa.OSFile(folder + "/shard.feather", "wb") as file, pa.ipc.new_file(file, t
 resizer = Resizer(image_size=256, resize_mode="keep_ratio", resize_only_if_bigger=True, encode_quality=95)
 download = Downloader(WebDatasetSampleWriter, resizer, 64, False, True, folder, ["url"], 10, len(urls), 5,
                       "sha256", None, "jpg", 0, None, ["noai", "noimageai", "noindex", "noimageindex"])
+gc.collect()
 cpu, wall = time.process_time(), time.perf_counter()
 download((0, folder + "/shard.feather"))
 cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
@@ -166,13 +170,12 @@ def pictures(files: list[bytes]) -> int:
 
 
 def stage(urls: list[str], port: int, root: str) -> int:
-    """Fetches the URLs in one partition and writes the rows that a worker would; the number of pictures."""
+    """Runs the URLs as one task and writes the rows that a worker would; the number of pictures."""
     network = Network(
         "PairlakeBench/0.1 (+https://photos.test/contact)", {f"*.{DOMAIN}": ("127.0.0.1", port)}
     )
     lake = init(root)
-    tables = [lake.table(name) for name in ("downloads", "images")]
-    targets = [Target(table.spec.name, table.spec, table.writer()) for table in tables]
+    targets = [target(lake, name) for name in ("downloads", "images")]
     given = pa.table(
         {
             "url": urls,
@@ -181,8 +184,10 @@ def stage(urls: list[str], port: int, root: str) -> int:
             "attempt": pa.array([1] * len(urls), pa.int32()),
         }
     )
-    frame = fetch_partition(columns.to_pandas(given), RULES, network)
-    return write_part(frame, targets, 1, "bench")[1].rows
+    fetch = Fetch(RULES, network, Spool(lake.storage, FOLDER))
+    parts = write_part(columns.to_pandas(given), targets, 1, "bench", fetch, given=NOTHING)
+    fetch.clear()
+    return sum(part.rows for part in parts if part.key == "images")
 
 
 def run_part(part: str, folder: Path, port: int, out: str) -> None:
@@ -190,6 +195,7 @@ def run_part(part: str, folder: Path, port: int, out: str) -> None:
     cv2.setNumThreads(1)
     files = [path.read_bytes() for path in sorted(folder.glob("*.jpg"))] if part != "stage" else []
     urls = urls_of(folder, port)
+    gc.collect()  # what imports left is no part's work
     cpu, wall = time.process_time(), time.perf_counter()
     parts = {"floor": lambda: floor(files), "picture": lambda: pictures(files)}
     count = parts.get(part, lambda: stage(urls, port, out))()

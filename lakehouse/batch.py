@@ -102,7 +102,7 @@ def _write(frame: pd.DataFrame, targets: Sequence[Target], batch: int, crash: st
     faults.point(f"{crash}:worker")
     counted = frame[columns.COUNT].notnull().to_numpy(bool)
     counts: Counter[tuple[str, str]] = Counter()
-    notes = frame[counted]
+    notes = frame[["unit", columns.COUNT, columns.N]][counted]  # not of pictures: all would be copied
     for unit, name, n in zip(notes["unit"], notes[columns.COUNT], notes[columns.N], strict=True):
         counts[str(unit), str(name)] += int(n)
     rows = _where(frame, ~counted)
@@ -117,7 +117,8 @@ def _store(rows: pd.DataFrame, target: Target, batch: int, counts: Counts) -> Pa
     if "image" in schema.names:
         rows = _with_payload(rows, total)
     numbered = rows.assign(batch=pd.array([batch] * len(rows), pd.ArrowDtype(pa.int64())))
-    table = columns.to_arrow(numbered, schema).combine_chunks()
+    batches = columns.to_arrow(numbered, schema).to_batches()  # none of no rows: they would cost a copy
+    table = pa.Table.from_batches(batches, schema).combine_chunks()
     files = target.writer.write(table)
     return Part(target.key, files, len(table), fingerprint(table), total)
 

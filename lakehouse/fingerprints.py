@@ -77,9 +77,8 @@ def _sum(cells: list[pa.Array]) -> int:
 
 def _cells(column: pa.ChunkedArray) -> pa.Array:
     """The cells of a column as a binary array."""
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
+    # One chunk would be copied, too, and pictures are large.
+    array = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
     values = _values(array)
     lengths = pc.fill_null(pc.binary_length(values), 0).to_numpy().astype("<i8")
     heads = _fixed(lengths)

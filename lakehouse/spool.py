@@ -2,32 +2,43 @@
 
 Rows of an unfinished batch are deleted and made again; what makes them again reads this first, so that
 nobody is asked twice for what has come. It is no table: nothing reads it but a repeat of the same work.
+
+A file is one msgpack record after another, each with its hash: a power cut may leave anything in its tail.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import mmh3
+import msgpack
 import pyarrow as pa
 
 from lakehouse.storage import Storage, storage_errors
 
 FOLDER = "spool"
+SUFFIX = ".msgpack"
 
-# In an object store, which cannot append, rows are kept together for that long, or until they are many:
+# In an object store, which cannot append, records are kept together for that long, or until they are many:
 # what a crash loses there.
 FLUSH_SECONDS = 5.0
 FLUSH_BYTES = 8 << 20
 
+READ_BYTES = 128 << 10  # at once: more would be fresh memory each time
+
+Record = Sequence[Any]
+"""Null, booleans, whole numbers of 64 bits, floats, texts, bytes, moments in UTC, and lists of them."""
+
 
 @dataclass(frozen=True)
 class Spool:
-    """Arrow streams below `folder` of a lake; picklable."""
+    """Records below `folder` of a lake; picklable."""
 
     storage: Storage
     folder: str
@@ -36,83 +47,84 @@ class Spool:
         """The spool of one task."""
         return Spool(self.storage, f"{self.folder}/{number:05}")
 
-    def tables(self) -> Iterator[pa.Table]:
-        """What was kept, in no order, and more than once where two tasks fetched the same."""
+    def records(self) -> Iterator[Record]:
+        """What was kept, in no order, and more than once where two tasks kept the same."""
         for path in self.storage.files(self.folder):
-            with self.storage.filesystem().open_input_stream(path) as file:
-                yield from _read(file)
+            if path.endswith(SUFFIX):
+                with self.storage.filesystem().open_input_stream(path) as file:
+                    yield from _read(file)
 
     @contextmanager
-    def appending(self, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-        """A function that keeps rows: at once in a folder, within seconds in an object store.
+    def appending(self) -> Iterator[Callable[[Record], None]]:
+        """A function that keeps a record: at once in a folder, within seconds in an object store.
 
-        Raises StorageError where they cannot be written.
+        Raises StorageError where it cannot be written.
         """
         path = f"{self.folder}/{uuid.uuid4().hex}"
         if self.storage.is_local:
-            with self._file(path, schema) as append:
+            with self._file(path + SUFFIX) as append:
                 yield append
         else:
-            kept = _Kept(self.storage, path, schema)
+            kept = _Kept(self.storage, path)
             yield kept.append
             kept.flush()
 
     @contextmanager
-    def _file(self, path: str, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    def _file(self, path: str) -> Iterator[Callable[[Record], None]]:
         self.storage.check_writable()
         where = Path(self.storage.uri(path))
         with storage_errors(str(where)):
             where.parent.mkdir(parents=True, exist_ok=True)
-            file = where.open("wb", buffering=FLUSH_BYTES)
-            stream = pa.ipc.new_stream(file, schema)
+            file = where.open("wb")
 
-        def append(rows: pa.Table) -> None:
+        def append(record: Record) -> None:
             with storage_errors(str(where)):
-                stream.write_table(rows)
+                file.write(_packed(record))
                 file.flush()  # to the system, not to the disk: what a power cut takes is fetched again
 
         try:
             yield append
         finally:
             with storage_errors(str(where)):
-                stream.close()
                 file.close()
 
 
 class _Kept:
-    """Rows on their way to an object store, an object for each few seconds of them."""
+    """Records on their way to an object store, an object for each few seconds of them."""
 
-    def __init__(self, storage: Storage, path: str, schema: pa.Schema) -> None:
-        self.storage, self.path, self.schema = storage, path, schema
-        self.number = self.bytes = 0
-        self.tables: list[pa.Table] = []
+    def __init__(self, storage: Storage, path: str) -> None:
+        self.storage, self.path = storage, path
+        self.number = 0
+        self.data = bytearray()
         self.since = 0.0
 
-    def append(self, rows: pa.Table) -> None:
-        if not self.tables:
+    def append(self, record: Record) -> None:
+        if not self.data:
             self.since = time.monotonic()
-        self.tables.append(rows)
-        self.bytes += rows.nbytes
-        if self.bytes >= FLUSH_BYTES or time.monotonic() - self.since >= FLUSH_SECONDS:
+        self.data += _packed(record)
+        if len(self.data) >= FLUSH_BYTES or time.monotonic() - self.since >= FLUSH_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        if not self.tables:
-            return
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, self.schema) as stream:
-            stream.write_table(pa.concat_tables(self.tables))
-        self.storage.write(f"{self.path}-{self.number:06}", sink.getvalue())
-        self.number, self.bytes, self.tables = self.number + 1, 0, []
+        if self.data:
+            self.storage.write(f"{self.path}-{self.number:06}{SUFFIX}", bytes(self.data))
+            self.number, self.data = self.number + 1, bytearray()
 
 
-def _read(file: pa.NativeFile) -> Iterator[pa.Table]:
-    """The rows of one stream, up to where a killed process left off."""
+def _packed(record: Record) -> bytes:
+    data: bytes = msgpack.packb(record, datetime=True)
+    packed: bytes = msgpack.packb([mmh3.hash_bytes(data), data])
+    return packed
+
+
+def _read(file: pa.NativeFile) -> Iterator[Record]:
+    """The records of one file, up to where a killed process or a power cut left off."""
     try:
-        with pa.ipc.open_stream(file) as stream:
-            for batch in stream:
-                yield pa.Table.from_batches([batch])
-    except (pa.ArrowInvalid, OSError):
+        for hashed, data in msgpack.Unpacker(file, max_buffer_size=0, read_size=READ_BYTES):
+            if mmh3.hash_bytes(data) != hashed:
+                return
+            yield msgpack.unpackb(data, timestamp=3)
+    except (ValueError, TypeError, OSError):
         return
 
 

@@ -20,7 +20,6 @@ from transforms.downloads.status import DownloadError, DownloadStatus
 
 Headers = CIMultiDictProxy[str]
 
-_PIECE = 64 * 1024
 _KEEP_ALIVE = 5.0  # seconds: thousands of hosts are asked once and must not hold sockets
 _REQUEST_HEADERS = {
     "Accept": "image/jpeg, image/png, image/webp, image/gif, */*;q=0.1",
@@ -106,19 +105,20 @@ class Client:
 
     async def _read(self, response: aiohttp.ClientResponse, limit: int, cut: bool) -> bytes:
         rules, loop = self._rules, asyncio.get_running_loop()
-        begin, body = loop.time(), bytearray()
-        async for piece in response.content.iter_chunked(_PIECE):
-            body += piece
-            if len(body) > limit:
+        begin, size, pieces = loop.time(), 0, []
+        async for piece in response.content.iter_any():
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit:
                 if cut:
                     break
                 raise DownloadError(DownloadStatus.TOO_LARGE, f"more than {limit} bytes")
             taken = loop.time() - begin
-            if taken > rules.grace_seconds and len(body) < taken * rules.min_bytes_per_second:
+            if taken > rules.grace_seconds and size < taken * rules.min_bytes_per_second:
                 raise DownloadError(
                     DownloadStatus.TIMEOUT, f"under {rules.min_bytes_per_second} bytes per second"
                 )
-        return bytes(body[:limit])
+        return b"".join(pieces)[:limit]
 
 
 def explained(error: aiohttp.ClientError | OSError, in_body: bool) -> DownloadError:

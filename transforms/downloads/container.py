@@ -146,6 +146,8 @@ def _jpeg(data: bytes) -> Essence:
             orientation = exif_orientation(data[start + 4 : end])
         if marker not in _JPEG_METADATA:
             kept.append(data[start:end])
+    if sum(map(len, kept)) == position:
+        return Essence(data, orientation)  # nothing to leave out, and a file is large
     return Essence(b"".join([*kept, data[position:]]), orientation)
 
 

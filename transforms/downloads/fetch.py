@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -98,8 +100,19 @@ def fetch_each(
     `found` raises.
     """
     fetching = _fetch_each(urls, rules, network, found, tally or Tally(), refused)
-    with ThreadPoolExecutor(1, thread_name_prefix="downloads") as thread:
+    with _frozen_heap(), ThreadPoolExecutor(1, thread_name_prefix="downloads") as thread:
         thread.submit(asyncio.run, fetching).result()
+
+
+@contextmanager
+def _frozen_heap() -> Iterator[None]:
+    """The collector leaves alone what is there already: for what a few thousand URLs make and drop, it would
+    go through all of a worker's modules each time."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 async def _fetch_each(
@@ -164,7 +177,7 @@ class Fetcher:
         self.hosts = Hosts(network.in_flight, network.per_host, network.host_delay_seconds)
         self.decoders = ThreadPoolExecutor(_DECODERS, thread_name_prefix="decode")
         self._policies: dict[URL, Policy] = {}
-        self._parked: dict[URL, list[_Attempt]] = {}  # until their origin's policy is known
+        self._parked: dict[URL, list[tuple[_Attempt, URL]]] = {}  # until their origin's policy is known
         self._unanswered: Counter[str] = Counter()  # requests in a row, per host
         self._put_off: dict[str, str] = {}  # hosts that are asked no more, and why
 
@@ -190,8 +203,12 @@ class Fetcher:
             if origin not in self._parked:
                 self._parked[origin] = []
                 self.hosts.put(_name(url), partial(self._ask_policy, origin))
-            self._parked[origin].append(attempt)
-            return
+            self._parked[origin].append((attempt, url))
+        else:
+            self._line_up(attempt, url, policy, wait)
+
+    def _line_up(self, attempt: _Attempt, url: URL, policy: Policy, wait: float = 0.0) -> None:
+        """Queue the request for `url`, where the policy of its origin allows it."""
         try:
             self._obey(policy, url, attempt.outcome)
         except DownloadError as failure:
@@ -407,8 +424,8 @@ class Fetcher:
         self._learn(origin, policy)
         if policy.robots.failure is None and not self._is_mapped(origin):
             Policies.keep(self._key(origin), policy)  # a host out of reach may be back for the next partition
-        for attempt in self._parked.pop(origin):
-            self._send(attempt)
+        for attempt, url in self._parked.pop(origin):
+            self._line_up(attempt, url, policy)
 
 
 _Read = Callable[[URL, bytes, DownloadError | None], None]

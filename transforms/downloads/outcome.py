@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
+from typing import Any, Self
 from urllib.parse import urlsplit
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -36,7 +38,7 @@ HEADER_CHARS = 200
 """How much of a header's value is stored (ours: registered media types are under 100 characters)."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Outcome:
     """The facts of an attempt, filled in as they are learnt; each is a column of `FETCHED`."""
 
@@ -54,6 +56,16 @@ class Outcome:
     opt_out: list[str] = field(default_factory=list)
     image: _File | None = None
     fetched_at: datetime | None = None
+
+    @classmethod
+    def from_record(cls, values: Sequence[Any]) -> Self:
+        """The outcome whose `record` is `values`."""
+        status, *rest = values
+        return cls(DownloadStatus(status), *rest)
+
+    def record(self) -> list[Any]:
+        """Its values in the order of its fields, of types that every store of records has."""
+        return [getattr(self, name) for name in _NAMES]
 
     def fail(self, error: DownloadError) -> None:
         """Take over why there is no picture."""
@@ -98,6 +110,11 @@ class Outcome:
         self.phash, self.image = found.phash, found.data
 
 
+_NAMES = [each.name for each in fields(Outcome)]
+RECORD = len(_NAMES)
+"""The length of an outcome's `record`."""
+
+
 def rows(frame: pd.DataFrame, outcomes: Sequence[Outcome]) -> pd.DataFrame:
     """One row of `counted(FETCHED)` per row of `frame` (the columns `GIVEN`), and each unit's counts."""
     return with_counts(fetched(pa.Table.from_pandas(frame[GIVEN], preserve_index=False), outcomes))
@@ -112,9 +129,20 @@ def fetched(given: pa.Table, outcomes: Sequence[Outcome]) -> pa.Table:
             arrays.append(given[column.name].cast(column.type))
         elif column.name == "host":
             arrays.append(hosts)
+        elif column.name == "image":
+            arrays.append(_binary([outcome.image for outcome in outcomes]))
         else:
             arrays.append(pa.array([getattr(outcome, column.name) for outcome in outcomes], column.type))
     return pa.table(arrays, schema=ROWS)
+
+
+def _binary(values: Sequence[_File | None]) -> pa.LargeBinaryArray:
+    """`values` in memory of just their size: pa.array moves its own to twice as much each time it is full."""
+    sizes = [len(value or b"") for value in values]
+    offsets = np.cumsum([0, *sizes], dtype=np.int64)
+    valid = pa.array([value is not None for value in values], pa.bool_()).buffers()[1]
+    data = pa.py_buffer(b"".join(value or b"" for value in values))
+    return pa.Array.from_buffers(columns.IMAGE.type, len(values), [valid, pa.py_buffer(offsets), data])
 
 
 def with_counts(made: pa.Table) -> pd.DataFrame:

@@ -1,16 +1,16 @@
-"""Fetching that can be killed: every row is kept as it comes, and what was kept is not fetched again."""
+"""Fetching that can be killed: every outcome is kept as it comes, and what was kept is not fetched again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 import pyarrow as pa
 
 from transforms.downloads.fetch import Tally, fetch_each
-from transforms.downloads.outcome import GIVEN, ROWS, Outcome, fetched, with_counts
+from transforms.downloads.outcome import GIVEN, RECORD, Outcome, fetched, with_counts
 from transforms.downloads.refused import NOTHING, Refused
 from transforms.downloads.rules import DownloadRules, Network
 
@@ -21,13 +21,16 @@ FRAME_BYTES = 64 << 20
 
 
 class Spool(Protocol):
-    """Where rows are kept as they are fetched, until whoever asked for them has them for good."""
+    """Where records are kept as they come, until whoever asked for them has them for good."""
 
-    def tables(self) -> Iterator[pa.Table]:
-        """The rows that are kept, of schema `ROWS`; some perhaps twice."""
+    def records(self) -> Iterator[Sequence[Any]]:
+        """The records that are kept, some perhaps twice."""
 
-    def appending(self, schema: pa.Schema) -> AbstractContextManager[Callable[[pa.Table], None]]:
-        """A function that keeps rows of `schema`."""
+    def appending(self) -> AbstractContextManager[Callable[[Sequence[Any]], None]]:
+        """A function that keeps a record."""
+
+
+_Key = tuple[int, int]  # url_id and attempt, which tell an attempt from all others
 
 
 def fetch_spooled(
@@ -40,51 +43,57 @@ def fetch_spooled(
 ) -> Iterator[pd.DataFrame]:
     """`fetch_partition` for a partition of any size: its rows in some order, in frames of bounded size.
 
-    Each row goes to `spool` as it comes. What is there already is not fetched again, so that work which was
-    killed goes on where it was.
+    Each outcome goes to `spool` as it comes. What is there already is not fetched again, so that work which
+    was killed goes on where it was.
     """
     tally = tally or Tally()
     given = pa.Table.from_pandas(frame[GIVEN], preserve_index=False)
-    places = {key: place for place, key in enumerate(_keys(given))}
-    have = {places[key] for table in spool.tables() for key in _keys(table) if key in places}
-    missing = [place for place in range(len(given)) if place not in have]
-    rest = given.take(pa.array(missing, pa.int64()))
-    if len(rest):
-        with spool.appending(ROWS) as append:
+    keys = list(zip(given["url_id"].to_pylist(), given["attempt"].to_pylist(), strict=True))
+    have = {key for key, _ in _kept(spool)}
+    missing = [place for place, key in enumerate(keys) if key not in have]
+    if missing:
+        with spool.appending() as append:
 
             def found(number: int, outcome: Outcome) -> None:
-                append(fetched(rest.slice(number, 1), [outcome]))
+                append([*keys[missing[number]], *outcome.record()])
 
-            fetch_each(rest["url"].to_pylist(), rules, network, found, tally, refused)
-    yield from _frames(spool.tables(), set(places))
-
-
-def _keys(table: pa.Table) -> list[tuple[int, int]]:
-    """What tells an attempt from all others."""
-    return list(zip(table["url_id"].to_pylist(), table["attempt"].to_pylist(), strict=True))
+            urls = given["url"].take(pa.array(missing)).to_pylist()
+            fetch_each(urls, rules, network, found, tally, refused)
+    yield from _frames(given, {key: place for place, key in enumerate(keys)}, _kept(spool))
 
 
-def _frames(tables: Iterator[pa.Table], wanted: set[tuple[int, int]]) -> Iterator[pd.DataFrame]:
-    """The `wanted` rows of `tables`, each once, in frames of at most `FRAME_ROWS` and some `FRAME_BYTES`.
+def _kept(spool: Spool) -> Iterator[tuple[_Key, Outcome]]:
+    """What the spool has; what an older version left there in another shape is as if it had not come."""
+    for url_id, attempt, *record in spool.records():
+        if len(record) == RECORD:
+            yield (url_id, attempt), Outcome.from_record(record)
 
-    Raises OSError where rows are missing: nothing vanishes without a count.
+
+def _frames(
+    given: pa.Table, wanted: dict[_Key, int], kept: Iterator[tuple[_Key, Outcome]]
+) -> Iterator[pd.DataFrame]:
+    """The rows of `given` at the places `wanted`, each once, as they were kept.
+
+    Frames have at most `FRAME_ROWS` and some `FRAME_BYTES`. Raises OSError where rows are missing: nothing
+    vanishes without a count.
     """
-    held: list[pa.Table] = []
-    rows = size = 0
-    for table in tables:
-        mine = []
-        for place, key in enumerate(_keys(table)):
-            if key in wanted:
-                wanted.remove(key)
-                mine.append(place)
-        if not mine:
+    places: list[int] = []
+    outcomes: list[Outcome] = []
+    size = 0
+
+    def made() -> pd.DataFrame:
+        return with_counts(fetched(given.take(pa.array(places)), outcomes))
+
+    for key, outcome in kept:
+        if (place := wanted.pop(key, None)) is None:
             continue
-        held.append(table.take(mine) if len(mine) < len(table) else table)
-        rows, size = rows + len(mine), size + held[-1].nbytes
-        if rows >= FRAME_ROWS or size >= FRAME_BYTES:
-            yield with_counts(pa.concat_tables(held))
-            held, rows, size = [], 0, 0
-    if held:
-        yield with_counts(pa.concat_tables(held))
+        places.append(place)
+        outcomes.append(outcome)
+        size += len(outcome.image or b"")
+        if len(places) == FRAME_ROWS or size >= FRAME_BYTES:
+            yield made()
+            places, outcomes, size = [], [], 0
+    if places:
+        yield made()
     if wanted:
         raise OSError(f"{len(wanted)} rows that were kept cannot be read back: run again")

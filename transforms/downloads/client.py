@@ -50,7 +50,7 @@ class Client:
             connector=aiohttp.TCPConnector(
                 resolver=VettedResolver(network),
                 use_dns_cache=False,  # the resolver has its own
-                ssl=ssl.create_default_context(cafile=network.ca_file),
+                ssl=ssl.create_default_context(cafile=network.ca_file) if network.ca_file else True,
                 limit=0,  # `Hosts` is the limit
                 keepalive_timeout=_KEEP_ALIVE,
             ),

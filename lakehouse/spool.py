@@ -30,7 +30,7 @@ SUFFIX = ".msgpack"
 FLUSH_SECONDS = 5.0
 FLUSH_BYTES = 8 << 20
 
-READ_BYTES = 128 << 10  # at once: more would be fresh memory each time
+READ_BYTES = 128 << 10  # taken at a time of what was read: more would be fresh memory each time
 
 Record = Sequence[Any]
 """Null, booleans, whole numbers of 64 bits, floats, texts, bytes, moments in UTC, and lists of them."""
@@ -51,7 +51,7 @@ class Spool:
         """What was kept, in no order, and more than once where two tasks kept the same."""
         for path in self.storage.files(self.folder):
             if path.endswith(SUFFIX):
-                with self.storage.filesystem().open_input_stream(path) as file:
+                with self.storage.filesystem().open_input_stream(path, buffer_size=FLUSH_BYTES) as file:
                     yield from _read(file)
 
     @contextmanager
